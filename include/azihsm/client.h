@@ -17,12 +17,17 @@ struct azihsm_client;
 struct azihsm_key;
 
 /*
- * How to wait without blocking the thread (ASYNC jobs). can_pause is asked before each wait; pause must return after
- * the descriptor became readable or for no reason at all (the client checks and pauses again). No lock is held over it.
+ * How to wait without blocking the thread (ASYNC jobs). can_pause is asked before each wait; pause returns after the
+ * descriptor became readable or for no reason at all (the client checks and pauses again). No lock is held over it.
+ * A job may be thrown away while it is paused (its connection was dropped): then pause never returns, and
+ * abandon(state) is called once instead, from whichever thread freed the connection. It gives up what the paused
+ * operation holds (request, leases); state is on the heap, because the job's stack is gone for good. After a pause that
+ * did return, abandon is not called for that state any more.
  */
 struct azihsm_async_hooks {
     bool (*can_pause)(void *arg);
-    bool (*pause)(void *arg, int fd); /* false: could not pause; the client then blocks */
+    /* false: could not pause; the client then blocks */
+    bool (*pause)(void *arg, int fd, void (*abandon)(void *state), void *state);
     void *arg;
 };
 
