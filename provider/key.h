@@ -1,0 +1,81 @@
+/*
+ * The host key object behind every EVP_PKEY of ours: what keymgmt hands out as keydata.
+ *
+ * It is refcounted and, once handed to OpenSSL, immutable but for key_set_inner during import, template and generation
+ * (where OpenSSL promises one thread). It holds
+ *   inner   an EVP_PKEY of the private library context: the public half (device key), a complete software key
+ *           (carried key), a bare public key or parameters only. NULL in an empty key.
+ *   device  the azihsm_key, in device keys only.
+ * Everything public is computed on `inner`; only what needs the private half of a device key goes to the device.
+ */
+#ifndef AZIHSM_PROVIDER_KEY_H
+#define AZIHSM_PROVIDER_KEY_H
+
+#include "provider.h"
+
+#include <openssl/evp.h>
+
+enum key_type { KEY_EC, KEY_RSA, KEY_RSA_PSS, KEY_TYPES };
+
+struct key;
+
+struct key *key_new(struct provider *provider, enum key_type type);
+struct key *key_up_ref(struct key *key);
+void key_free(struct key *key);
+
+struct provider *key_provider(const struct key *key);
+enum key_type key_type(const struct key *key);
+const char *key_type_name(enum key_type type); /* "EC", "RSA", "RSA-PSS" */
+
+/* True when the private half lives in the device. False: use inner for everything, as the default provider would. */
+bool key_is_device(const struct key *key);
+struct azihsm_key *key_device(const struct key *key); /* NULL unless device key; borrowed */
+EVP_PKEY *key_inner(const struct key *key);           /* NULL when empty; borrowed */
+
+/* Whether all parts of an OSSL_KEYMGMT_SELECT_ mask are there. */
+bool key_has(const struct key *key, int selection);
+
+/* Facts of device keys, computed when the key was made. */
+int key_bits(const struct key *key);                   /* 256, 384, 521; modulus bits; 0 when empty */
+size_t key_size(const struct key *key);                /* field or modulus length in bytes: 32, 48, 66; 256, 384, 512 */
+const char *key_group(const struct key *key);          /* "prime256v1" ...; NULL unless an EC device key */
+uint32_t key_curve(const struct key *key);             /* enum azihsm_ecc_curve; 0 unless an EC device key */
+const char *key_default_digest(const struct key *key); /* "SHA256", "SHA384", "SHA512" by strength */
+bool key_permits(const struct key *key, enum azihsm_usage usage); /* always true for carried keys */
+
+/* Restrictions of an RSA-PSS key; restricted is false when there are none (and for other types). */
+struct key_pss {
+    bool restricted;
+    char digest[32]; /* libcrypto's name */
+    char mgf1_digest[32];
+    int min_salt;
+};
+const struct key_pss *key_pss(const struct key *key);
+
+/*
+ * Attribute "this operation will use the private half": 1 when the key has one and usage permits it, else 0 with the
+ * error raised. Called by every *_init that signs, decrypts or derives.
+ */
+int key_check_private(const struct key *key, enum azihsm_usage usage);
+/* 1 when there is a public key to verify or encrypt with. */
+int key_check_public(const struct key *key);
+
+/* ---- for keymgmt, decoders and the store ---- */
+
+/* Takes over inner (which may be NULL) and computes what it has. */
+int key_set_inner(struct key *key, EVP_PKEY *inner);
+/* Takes over both: device's public half must be inner's. */
+int key_set_device(struct key *key, EVP_PKEY *inner, struct azihsm_key *device);
+/* What import, genpkey and the store were told about the key; copied. */
+struct key_origin {
+    char name[128]; /* label, or the file's name; "" when unknown */
+    bool session;
+};
+
+/*
+ * Reference passed between our decoders or store and our keymgmt's load: the address of a `struct key *`, with its
+ * size. load takes a reference of its own.
+ */
+struct key *key_from_reference(const void *reference, size_t size);
+
+#endif
