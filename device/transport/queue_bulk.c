@@ -1,0 +1,204 @@
+/*
+ * The requests that are not messages: bulk AES, device information, reset.
+ *
+ * Bulk data goes through a memory area of the connection, made by the server on demand and kept. An area whose request
+ * timed out may still be written by the server: it is dropped, and its memory with the server's last use of it.
+ */
+#include "futex.h"
+#include "process.h"
+#include "queue_device.h"
+#include "queue_message.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+enum { INFO_MS = 5000, AREA_KEEP = 4 << 20 };
+
+static void area_drop(struct queue_area *area)
+{
+    if (area->data != NULL)
+        munmap(area->data, area->size);
+    area->data = NULL;
+    area->size = 0;
+}
+
+static azihsm_rc area_map(struct queue_area *area, int fd, size_t size)
+{
+    struct stat status;
+    void *data = MAP_FAILED;
+
+    if (fstat(fd, &status) == 0 && status.st_size >= (off_t)size)
+        data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (data == MAP_FAILED)
+        return AZIHSM_E_NO_MEMORY;
+    madvise(data, size, MADV_DONTFORK);
+    area->data = data;
+    area->size = size;
+    return AZIHSM_OK;
+}
+
+/* Locks an area and makes it large enough. */
+static azihsm_rc area_take(struct queue_device *device, size_t size, int64_t deadline_ns, unsigned *index)
+{
+    struct timespec until = clock_spec(deadline_ns);
+    struct queue_message message;
+    struct queue_area *area;
+    azihsm_rc rc = AZIHSM_OK;
+    int fd;
+
+    for (*index = 0; *index < QUEUE_BULK_AREAS; ++*index) {
+        if (pthread_mutex_trylock(&device->areas[*index].lock) == 0)
+            break;
+    }
+    if (*index == QUEUE_BULK_AREAS) {
+        *index = QUEUE_BULK_AREAS - 1;
+        if (pthread_mutex_clocklock(&device->areas[*index].lock, CLOCK_MONOTONIC, &until) != 0)
+            return AZIHSM_E_BUSY;
+    }
+    area = &device->areas[*index];
+    if (area->size >= size)
+        return AZIHSM_OK;
+    area_drop(area);
+    queue_message_init(&message, QUEUE_ASK_BULK);
+    message.index = *index;
+    message.size = size;
+    rc = queue_ask(device, QUEUE_ASK_BULK, QUEUE_GIVE_BULK, &message, deadline_ns, &fd);
+    if (rc == AZIHSM_OK && message.size >= size && message.size <= 2 * QUEUE_BULK_MAX) {
+        rc = area_map(area, fd, (size_t)message.size);
+    } else if (rc == AZIHSM_OK) {
+        close(fd);
+        rc = AZIHSM_E_PROTOCOL;
+    }
+    if (rc != AZIHSM_OK)
+        pthread_mutex_unlock(&area->lock);
+    return rc;
+}
+
+static void area_give_back(struct queue_device *device, unsigned index, azihsm_rc rc)
+{
+    struct queue_area *area = &device->areas[index];
+
+    if (rc == AZIHSM_E_TIMEOUT)
+        area_drop(area);
+    else if (area->size > AREA_KEEP) /* keep the mapping, not the memory */
+        madvise(area->data, area->size, MADV_REMOVE);
+    pthread_mutex_unlock(&area->lock);
+}
+
+static void bulk_fill(struct queue_bulk_request *out, const struct azihsm_bulk *bulk, unsigned area)
+{
+    memset(out, 0, sizeof(*out));
+    out->xts = bulk->xts;
+    out->decrypt = bulk->decrypt;
+    out->short_app_id = bulk->short_app_id;
+    out->area = (uint8_t)area;
+    out->sess_id = bulk->sess_id;
+    out->key_id1 = bulk->key_id1;
+    out->key_id2 = bulk->key_id2;
+    out->data_unit = bulk->data_unit;
+    out->aad_len = bulk->aad.len;
+    out->len = bulk->len;
+    memcpy(out->iv, bulk->iv, sizeof(out->iv));
+    memcpy(out->tag, bulk->tag, sizeof(out->tag));
+}
+
+static azihsm_rc bulk_result(const struct queue_bulk_response *in, struct azihsm_bulk *bulk, struct azihsm_error *err)
+{
+    if (in->refused || in->result != 0 || in->ext_status != 0)
+        return azihsm_error_set(err, AZIHSM_E_FAST_PATH, "bulk operation: result %u, extended status %u%s", in->result,
+                                in->ext_status, in->refused ? " (refused)" : "");
+    bulk->fips_approved = in->fips_approved != 0;
+    if (!bulk->xts && !bulk->decrypt) {
+        memcpy(bulk->iv, in->iv, sizeof(bulk->iv));
+        memcpy(bulk->tag, in->tag, sizeof(bulk->tag));
+    }
+    return AZIHSM_OK;
+}
+
+static azihsm_rc bulk_run(struct queue_device *device, unsigned index, struct azihsm_bulk *bulk, int64_t deadline_ns,
+                          struct azihsm_error *err)
+{
+    uint8_t *area = device->areas[index].data;
+    size_t offset = (bulk->aad.len + QUEUE_BULK_ALIGN - 1) / QUEUE_BULK_ALIGN * QUEUE_BULK_ALIGN;
+    struct queue_request *request;
+    struct azihsm_request *base;
+    azihsm_rc rc = queue_acquire(&device->base, deadline_ns, &base);
+
+    if (rc != AZIHSM_OK)
+        return rc;
+    request = (struct queue_request *)base;
+    if (bulk->aad.len != 0)
+        memcpy(area, bulk->aad.data, bulk->aad.len);
+    if (bulk->len != 0)
+        memcpy(area + offset, bulk->src, bulk->len);
+    bulk_fill((struct queue_bulk_request *)base->frame, bulk, index);
+    base->frame_len = sizeof(struct queue_bulk_request);
+    rc = queue_submit_operation(request, QUEUE_BULK);
+    if (rc == AZIHSM_OK)
+        rc = queue_wait_done(request);
+    if (rc == AZIHSM_OK)
+        rc = bulk_result((const struct queue_bulk_response *)queue_request_frames(request)->response, bulk, err);
+    if (rc == AZIHSM_OK && bulk->len != 0)
+        memcpy(bulk->dst, area + offset, bulk->len);
+    queue_release(base);
+    return rc;
+}
+
+azihsm_rc queue_bulk(struct azihsm_device *base, struct azihsm_bulk *bulk, int64_t deadline_ns,
+                     struct azihsm_error *err)
+{
+    struct queue_device *device = (struct queue_device *)base;
+    unsigned index;
+    azihsm_rc rc;
+
+    if (bulk->len > QUEUE_BULK_MAX || bulk->aad.len > QUEUE_BULK_MAX ||
+        bulk->aad.len + bulk->len + QUEUE_BULK_ALIGN > QUEUE_BULK_MAX)
+        return azihsm_error_set(err, AZIHSM_E_ARGUMENT, "bulk operation: more than %u MiB in one request",
+                                (unsigned)(QUEUE_BULK_MAX >> 20) - 1);
+    if (err != NULL)
+        err->text[0] = '\0';
+    rc = area_take(device, bulk->aad.len + bulk->len + QUEUE_BULK_ALIGN, deadline_ns, &index);
+    if (rc == AZIHSM_OK) {
+        rc = bulk_run(device, index, bulk, deadline_ns, err);
+        area_give_back(device, index, rc);
+    }
+    if (rc != AZIHSM_OK && rc != AZIHSM_E_FAST_PATH)
+        return azihsm_error_set(err, rc, "bulk operation: %s", azihsm_rc_name(rc));
+    return rc;
+}
+
+/* A request without arguments; its answer, if any, is copied out. */
+static azihsm_rc plain(struct azihsm_device *base, enum queue_operation operation, int64_t deadline_ns, void *answer,
+                       size_t answer_len)
+{
+    struct azihsm_request *request;
+    azihsm_rc rc = queue_acquire(base, deadline_ns, &request);
+
+    if (rc != AZIHSM_OK)
+        return rc;
+    rc = queue_submit_operation((struct queue_request *)request, operation);
+    if (rc == AZIHSM_OK)
+        rc = queue_wait_done((struct queue_request *)request);
+    if (rc == AZIHSM_OK && answer_len != 0)
+        memcpy(answer, queue_request_frames((struct queue_request *)request)->response, answer_len);
+    queue_release(request);
+    return rc;
+}
+
+azihsm_rc queue_info(struct azihsm_device *base, struct azihsm_device_strings *out)
+{
+    azihsm_rc rc = plain(base, QUEUE_INFO, clock_now() + INFO_MS * NS_PER_MS, out, sizeof(*out));
+
+    out->driver_version[sizeof(out->driver_version) - 1] = '\0';
+    out->firmware_version[sizeof(out->firmware_version) - 1] = '\0';
+    out->hardware_version[sizeof(out->hardware_version) - 1] = '\0';
+    out->pci[sizeof(out->pci) - 1] = '\0';
+    return rc;
+}
+
+azihsm_rc queue_reset(struct azihsm_device *base, int64_t deadline_ns)
+{
+    return plain(base, QUEUE_RESET, deadline_ns, NULL, 0);
+}

@@ -1,0 +1,103 @@
+/*
+ * Pollable completion of a slot, for callers that must not block.
+ *
+ * What the caller polls is an epoll descriptor over three: the slot's eventfd that the server writes, a timer for the
+ * deadline, and the connection, so that a dead server or an overdue answer wakes the caller too. All are kept with the
+ * slot. The eventfd is the server's: it never writes to a descriptor a client chose.
+ */
+#include "futex.h"
+#include "process.h"
+#include "queue_device.h"
+#include "queue_message.h"
+
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+
+enum { ASK_MS = 1000 };
+
+static void forget(int *fd)
+{
+    if (*fd < 0)
+        return;
+    process_fd_remove(*fd);
+    close(*fd);
+    *fd = -1;
+}
+
+void queue_event_free(struct queue_request *request)
+{
+    forget(&request->poll_fd);
+    forget(&request->timer_fd);
+    forget(&request->event_fd);
+}
+
+static bool watch(int poll_fd, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events};
+
+    return epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static bool event_make(struct queue_request *request)
+{
+    struct queue_device *device = (struct queue_device *)request->base.device;
+    struct queue_message message;
+
+    queue_message_init(&message, QUEUE_ASK_NOTIFY);
+    message.index = request->index;
+    if (queue_ask(device, QUEUE_ASK_NOTIFY, QUEUE_GIVE_NOTIFY, &message, clock_now() + ASK_MS * NS_PER_MS,
+                  &request->event_fd) != AZIHSM_OK)
+        return false;
+    process_fd_add(request->event_fd);
+    request->timer_at = 0;
+    request->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (request->timer_fd >= 0)
+        process_fd_add(request->timer_fd);
+    request->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (request->poll_fd >= 0)
+        process_fd_add(request->poll_fd);
+    if (request->timer_fd >= 0 && request->poll_fd >= 0 && watch(request->poll_fd, request->event_fd, EPOLLIN) &&
+        watch(request->poll_fd, request->timer_fd, EPOLLIN) && watch(request->poll_fd, device->socket, EPOLLRDHUP))
+        return true;
+    queue_event_free(request);
+    return false;
+}
+
+int queue_event_fd(struct azihsm_request *base)
+{
+    struct queue_request *request = (struct queue_request *)base;
+    uint64_t count;
+
+    if (request->poll_fd < 0 && !event_make(request))
+        return -1;
+    /* What the slot's previous user left: it need not have read it. */
+    if (read(request->event_fd, &count, sizeof(count)) < 0)
+        count = 0;
+    request->notify = true;
+    return request->poll_fd;
+}
+
+/*
+ * The timer is set again only when it would fire too late: with equal timeouts that is one call a timeout, not one a
+ * request. A timer that fires early is put right by queue_event_drain.
+ */
+void queue_event_arm(struct queue_request *request)
+{
+    int64_t deadline = request->base.deadline_ns;
+    struct itimerspec setting = {.it_value = clock_spec(deadline > 0 ? deadline : 1)};
+
+    if (request->timer_at > clock_now() && request->timer_at <= deadline)
+        return;
+    if (timerfd_settime(request->timer_fd, TFD_TIMER_ABSTIME, &setting, NULL) == 0)
+        request->timer_at = deadline;
+}
+
+void queue_event_drain(struct queue_request *request)
+{
+    uint64_t count;
+
+    if (read(request->event_fd, &count, sizeof(count)) < 0)
+        count = 0;
+    if (request->timer_at < request->base.deadline_ns)
+        queue_event_arm(request);
+}
