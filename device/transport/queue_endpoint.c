@@ -276,7 +276,7 @@ static azihsm_rc open_once(struct queue_endpoint *endpoint, int64_t deadline_ns,
     struct queue_message welcome = {0};
     int fds[QUEUE_MESSAGE_FDS];
     size_t fd_count = 0;
-    int control;
+    int control = -1;
     int fd = -1;
     azihsm_rc rc = control_get(endpoint, deadline_ns, &control, err);
 
