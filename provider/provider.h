@@ -24,6 +24,10 @@ const struct config *provider_config(const struct provider *provider);
  */
 int provider_client(struct provider *provider, struct azihsm_client **client);
 
+/* Digests for hashing on the host, fetched once (sigdigest.h). The provider keeps them. */
+struct digests;
+struct digests *provider_digests(const struct provider *provider);
+
 /* Whether the module may serve an operation of a device key: 0 with the configuration's error raised. */
 int provider_ready(const struct provider *provider);
 
