@@ -12,14 +12,18 @@
 #define DEVICE "provider=azihsm"
 
 static const OSSL_ALGORITHM signatures[] = {
+    {"ECDSA", DEVICE, signature_ecdsa_functions, "ECDSA, device and software keys"},
+    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", DEVICE, signature_rsa_functions, "RSA, device and software keys"},
     {NULL, NULL, NULL, NULL},
 };
 
 static const OSSL_ALGORITHM asym_ciphers[] = {
+    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", DEVICE, asym_cipher_rsa_functions, "RSA, device and software keys"},
     {NULL, NULL, NULL, NULL},
 };
 
 static const OSSL_ALGORITHM key_exchanges[] = {
+    {"ECDH", DEVICE, keyexch_ecdh_functions, "ECDH, device and software keys"},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -60,6 +60,13 @@ int key_check_private(const struct key *key, enum azihsm_usage usage);
 /* 1 when there is a public key to verify or encrypt with. */
 int key_check_public(const struct key *key);
 
+/*
+ * A place for the secret that implicit rejection of PKCS#1 v1.5 depends on (asym_cipher_rsa.c): made from the device's
+ * answer on first use, the same whoever makes it. False while there is none.
+ */
+bool key_get_rejection(const struct key *key, uint8_t secret[32]);
+void key_set_rejection(struct key *key, const uint8_t secret[32]);
+
 /* ---- for keymgmt, decoders and the store ---- */
 
 /* Takes over inner (which may be NULL) and computes what it has. */

@@ -60,7 +60,7 @@ static int get_salt(struct signature *ctx, const EVP_MD *md, size_t *saltlen)
 
 static int encode_pss(struct signature *ctx, uint8_t *em, const uint8_t *digest, const EVP_MD *md)
 {
-    size_t saltlen;
+    size_t saltlen = 0;
     EVP_MD *mgf1;
     int ok;
 
