@@ -68,7 +68,7 @@ azihsm_rc engine_key_restore(struct engine *engine, uint32_t kind, struct azihsm
 
 /*
  * RsaUnwrap: the target inside blob (wire form), unwrapped with an RSA key that is not CRT; the class decides its form.
- *   AZIHSM_STATUS_INVALID_ARG (hash, padding or class), _RSA_UNWRAP_INVALID_KEK, _RSA_UNWRAP_INVALID_REQUEST,
+ *   AZIHSM_STATUS_INVALID_ARG (hash or class), _RSA_UNWRAP_INVALID_KEK, _RSA_UNWRAP_INVALID_REQUEST,
  *   _RSA_UNWRAP_OAEP_DECODE_FAILED, _AES_INVALID_KEY_LENGTH, _RSA_UNWRAP_AES_UNWRAP_FAILED, then those of import.
  */
 azihsm_rc engine_unwrap(struct engine *engine, const struct engine_key *kek, uint32_t hash, uint32_t key_class,
@@ -143,7 +143,7 @@ azihsm_rc engine_aes_gcm(struct engine *engine, const struct engine_key *key, bo
 
 /*
  * AES-XTS; kind AES_XTS_BULK256 for both. The tweak is a 128-bit little-endian number that grows by one a data unit.
- * len is a multiple of unit, unit a multiple of 16 from 16 to 1 MiB, else AZIHSM_STATUS_AES_XTS_INVALID_DUL. Keys of
+ * len is a multiple of unit, unit a multiple of 16 from 16 to 16 MiB, else AZIHSM_STATUS_AES_XTS_INVALID_DUL. Keys of
  * equal material: AES_ENCRYPT_FAILED / AES_DECRYPT_FAILED. out may equal in but not overlap otherwise.
  */
 azihsm_rc engine_aes_xts(struct engine *engine, const struct engine_key *key1, const struct engine_key *key2,

@@ -8,33 +8,36 @@ enum {
     SIGN_VERIFY = AZIHSM_ATTR_SIGN | AZIHSM_ATTR_VERIFY,
     DERIVE = AZIHSM_ATTR_DERIVE,
     RSA_USES = ENC_DEC | SIGN_VERIFY,
+    UNWRAP = AZIHSM_ATTR_UNWRAP,
     ECC_USES = SIGN_VERIFY | DERIVE,
 };
 
 #define RSA(name, modulus, form, cost, pub)                                                                            \
     {                                                                                                                  \
         .kind = AZIHSM_KEY_##name, .family = ENGINE_RSA, .bits = (modulus), .serialized = (form), .budget = (cost),    \
-        .usages = RSA_USES, .public_kind = AZIHSM_KEY_##pub                                                            \
+        .usages_virtual = RSA_USES | UNWRAP, .usages_physical = RSA_USES, .public_kind = AZIHSM_KEY_##pub              \
     }
 #define ECC(size, width, form)                                                                                         \
     {                                                                                                                  \
         .kind = AZIHSM_KEY_ECC##size##_PRIVATE, .family = ENGINE_ECC, .curve = AZIHSM_CURVE_P##size,                   \
-        .serialized = (form), .budget = (width), .usages = ECC_USES, .public_kind = AZIHSM_KEY_ECC##size##_PUBLIC      \
+        .serialized = (form), .budget = (width), .usages_virtual = ECC_USES, .usages_physical = ECC_USES,              \
+        .public_kind = AZIHSM_KEY_ECC##size##_PUBLIC                                                                   \
     }
 #define RAW(name, group, least, most, form, cost, use)                                                                 \
     {                                                                                                                  \
         .kind = AZIHSM_KEY_##name, .family = (group), .min_len = (least), .max_len = (most), .serialized = (form),     \
-        .budget = (cost), .usages = (use)                                                                              \
+        .budget = (cost), .usages_virtual = (use), .usages_physical = (use)                                            \
     }
 #define SECRET(size, len)                                                                                              \
     {                                                                                                                  \
         .kind = AZIHSM_KEY_SECRET##size, .family = ENGINE_SECRET, .curve = AZIHSM_CURVE_P##size, .min_len = (len),     \
-        .max_len = (len), .serialized = (len), .budget = (len), .usages = DERIVE                                       \
+        .max_len = (len), .serialized = (len), .budget = (len), .usages_virtual = DERIVE, .usages_physical = DERIVE    \
     }
 #define HMAC(name, group, size, least, most, form)                                                                     \
     {                                                                                                                  \
         .kind = AZIHSM_KEY_##name, .family = (group), .hash = AZIHSM_HASH_SHA##size, .min_len = (least),               \
-        .max_len = (most), .serialized = (form), .budget = (form), .usages = SIGN_VERIFY                               \
+        .max_len = (most), .serialized = (form), .budget = (form), .usages_virtual = SIGN_VERIFY,                      \
+        .usages_physical = SIGN_VERIFY | DERIVE                                                                        \
     }
 
 static const struct engine_kind kinds[] = {
@@ -71,6 +74,11 @@ const struct engine_kind *engine_kind_find(uint32_t kind)
         if (kinds[i].kind == kind)
             return &kinds[i];
     return NULL;
+}
+
+uint32_t engine_kind_usages(const struct engine_kind *info, enum azihsm_device_kind profile)
+{
+    return profile == AZIHSM_DEVICE_PHYSICAL ? info->usages_physical : info->usages_virtual;
 }
 
 /* Kind of a family on that curve; 0 when there is none. */
