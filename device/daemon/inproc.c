@@ -8,6 +8,7 @@
 #include "inproc.h"
 
 #include "emulator/emulator.h"
+#include "transport/result.h"
 #include "transport/transport.h"
 
 #include <openssl/crypto.h>
@@ -104,23 +105,6 @@ static azihsm_rc inproc_acquire(struct azihsm_device *device, int64_t deadline_n
     return AZIHSM_OK;
 }
 
-/* What the driver's extended status means to a client (ddi-protocol 8.3). */
-static azihsm_rc inproc_result(const struct emu_completion *completion)
-{
-    switch (completion->ext_status) {
-    case 0:
-        return completion->cqe_status == 0 ? AZIHSM_OK : AZIHSM_E_TRANSPORT;
-    case 11:
-        return AZIHSM_STATUS_FILE_HANDLE_SESSION_LIMIT_REACHED;
-    case 12:
-        return AZIHSM_STATUS_FILE_HANDLE_NO_EXISTING_SESSION;
-    case 14:
-        return AZIHSM_STATUS_FILE_HANDLE_SESSION_ID_DOES_NOT_MATCH;
-    default:
-        return AZIHSM_E_TRANSPORT;
-    }
-}
-
 static azihsm_rc inproc_submit(struct azihsm_request *base)
 {
     struct inproc_request *request = (struct inproc_request *)base;
@@ -135,7 +119,7 @@ static azihsm_rc inproc_submit(struct azihsm_request *base)
     if (device->base.owner != getpid())
         return AZIHSM_E_NOT_OWNER;
     emu_handle_execute(device->handle, &submission, request->answer, &completion);
-    request->rc = inproc_result(&completion);
+    request->rc = transport_result(completion.ext_status, completion.cqe_status, completion.response_len);
     base->response = request->answer;
     base->response_len = request->rc == AZIHSM_OK ? completion.response_len : 0;
     request->done = true;
@@ -204,14 +188,19 @@ static azihsm_rc inproc_bulk(struct azihsm_device *base, struct azihsm_bulk *bul
     return AZIHSM_OK;
 }
 
-static azihsm_rc inproc_info(struct azihsm_device *device, struct azihsm_device_strings *out)
+const struct azihsm_device_strings *inproc_device_strings(void)
 {
     static const struct azihsm_device_strings strings = {.driver_version = "3.2.0",
                                                          .firmware_version = "azihsm " AZIHSM_VERSION,
                                                          .hardware_version = "azihsm software device",
                                                          .pci = "0000:00:00.0"};
+    return &strings;
+}
+
+static azihsm_rc inproc_info(struct azihsm_device *device, struct azihsm_device_strings *out)
+{
     (void)device;
-    *out = strings;
+    *out = *inproc_device_strings();
     return AZIHSM_OK;
 }
 

@@ -17,4 +17,7 @@ struct emu_device;
 azihsm_rc inproc_endpoint_new(struct emu_device *device, const uint8_t credential[2 * AZIHSM_CREDENTIAL_SIZE],
                               struct azihsm_endpoint **out);
 
+/* What the software device says of itself, through this and every other door. */
+const struct azihsm_device_strings *inproc_device_strings(void);
+
 #endif

@@ -1,0 +1,37 @@
+/*
+ * What a partition did: operations, errors and latency of every opcode. Lock-free; any thread notes, any thread reads.
+ */
+#ifndef DAEMON_COUNTERS_H
+#define DAEMON_COUNTERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bucket i counts operations that took less than 2^i microseconds (and not less than the bucket before); the last takes
+ * the rest. */
+enum { COUNTERS_BUCKETS = 25, COUNTERS_BULK = 0xffffffff };
+
+struct counters;
+
+struct counter_view {
+    const char *name; /* "EccSign"; static storage */
+    uint64_t operations;
+    uint64_t errors;
+    uint64_t total_ns;
+    uint64_t buckets[COUNTERS_BUCKETS];
+};
+
+struct counters *counters_new(void);
+void counters_free(struct counters *counters);
+/* op: an opcode, or COUNTERS_BULK for the fast path. */
+void counters_note(struct counters *counters, uint32_t op, bool error, uint64_t ns);
+/* Walks over the opcodes that were seen: start with *cursor = 0; false at the end. */
+bool counters_next(const struct counters *counters, size_t *cursor, struct counter_view *out);
+void counters_reset(struct counters *counters);
+
+/* Opcode and status of a frame as our own codec writes it; status is 0 for requests. False when it is something else.
+ */
+bool counters_peek(const uint8_t *frame, size_t len, uint32_t *op, uint32_t *status);
+
+#endif
