@@ -16,9 +16,7 @@
 static azihsm_rc new_kernel(const struct azihsm_endpoint_config *config, struct azihsm_endpoint **out,
                             struct azihsm_error *err)
 {
-    (void)out;
-    return azihsm_error_set(err, AZIHSM_E_UNSUPPORTED, "%s: this build cannot talk to the kernel driver",
-                            config->device);
+    return chardev_endpoint_new(config->device, out, err);
 }
 
 static azihsm_rc new_queue(const struct azihsm_endpoint_config *config, struct azihsm_endpoint **out,

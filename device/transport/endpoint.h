@@ -18,6 +18,7 @@ bool endpoint_user_directory(char *out, size_t cap);
 /* Constructors by kind of address; each copies what it keeps. address is without the "unix:" prefix. */
 azihsm_rc queue_endpoint_new(const char *address, const char *partition, bool autostart, struct azihsm_endpoint **out,
                              struct azihsm_error *err);
+azihsm_rc chardev_endpoint_new(const char *path, struct azihsm_endpoint **out, struct azihsm_error *err);
 azihsm_rc auto_endpoint_new(const char *partition, bool autostart, struct azihsm_endpoint **out,
                             struct azihsm_error *err);
 
