@@ -179,6 +179,8 @@ static azihsm_rc inproc_bulk(struct azihsm_device *base, struct azihsm_bulk *bul
     memcpy(work.iv, bulk->iv, sizeof(work.iv));
     memcpy(work.tag, bulk->tag, sizeof(work.tag));
     emu_handle_bulk(device->handle, &work);
+    bulk->result = work.result;
+    bulk->ext_status = work.ext_status;
     if (work.refused || work.result != 0 || work.ext_status != 0)
         return azihsm_error_set(err, AZIHSM_E_FAST_PATH, "bulk operation failed: result %u, extended status %u",
                                 work.result, work.ext_status);

@@ -50,6 +50,8 @@ static azihsm_rc execute(const struct azihsm_device *base, struct azihsm_bulk *b
     rc = chardev_ioctl(device->fd, bulk->xts ? IOCTL_XTS : IOCTL_GCM, command, &command->out_ext_status);
     if (rc != AZIHSM_OK && rc != AZIHSM_E_TRANSPORT)
         return azihsm_error_set(err, rc, "bulk AES: %s", azihsm_rc_name(rc));
+    bulk->result = command->out_result;
+    bulk->ext_status = command->out_ext_status;
     if (rc == AZIHSM_E_TRANSPORT || command->out_result != 0 || command->out_ext_status != 0)
         return azihsm_error_set(err, AZIHSM_E_FAST_PATH, "bulk AES: result %u, extended status %u", command->out_result,
                                 command->out_ext_status);

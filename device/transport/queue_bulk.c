@@ -106,6 +106,8 @@ static void bulk_fill(struct queue_bulk_request *out, const struct azihsm_bulk *
 
 static azihsm_rc bulk_result(const struct queue_bulk_response *in, struct azihsm_bulk *bulk, struct azihsm_error *err)
 {
+    bulk->result = in->result;
+    bulk->ext_status = in->ext_status;
     if (in->refused || in->result != 0 || in->ext_status != 0)
         return azihsm_error_set(err, AZIHSM_E_FAST_PATH, "bulk operation: result %u, extended status %u%s", in->result,
                                 in->ext_status, in->refused ? " (refused)" : "");

@@ -111,6 +111,9 @@ struct azihsm_bulk {
     uint8_t *dst; /* len bytes; may equal src */
     size_t len;
     bool fips_approved; /* out */
+    /* out, with AZIHSM_E_FAST_PATH: 7.5, or 8.7 when the driver's own checks refused (result is 0 then) */
+    uint32_t result;
+    uint32_t ext_status;
 };
 /* AZIHSM_E_FAST_PATH with "result/extended status" in err when the device refuses. Blocking. */
 azihsm_rc azihsm_device_bulk(struct azihsm_device *device, struct azihsm_bulk *bulk, int64_t deadline_ns,
