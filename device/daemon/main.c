@@ -2,6 +2,7 @@
  * azihsmd: start, wait for signals, stop. Exit status 0 after an ordinary end, 1 when it could not start or drain, 2
  * for a wrong command line.
  */
+#include "control.h"
 #include "daemon.h"
 #include "listen.h"
 #include "log.h"
@@ -168,6 +169,7 @@ static azihsm_rc main_serve(const struct command_line *line, const struct option
                             struct listeners *listeners, struct azihsm_error *err)
 {
     struct daemon *daemon = NULL;
+    struct control *control = NULL;
     sigset_t signals;
     azihsm_rc rc;
 
@@ -177,11 +179,14 @@ static azihsm_rc main_serve(const struct command_line *line, const struct option
         rc = sandbox_filter((enum config_seccomp)config->seccomp, err);
     if (rc == AZIHSM_OK)
         rc = daemon_start(daemon, &listeners->queue, 1, err);
+    if (rc == AZIHSM_OK)
+        rc = control_start(daemon, listeners->control, &control, err);
     if (rc == AZIHSM_OK) {
         main_ready(options, config, listeners);
         main_wait(daemon, line, &signals);
         listen_notify("STOPPING=1");
     }
+    control_stop(control);
     if (daemon != NULL && !daemon_stop(daemon)) {
         /* Threads still use it: the end of the process is the only clean-up left. */
         listen_close(listeners);

@@ -1,0 +1,165 @@
+/*
+ * Prometheus text. Names and units follow its conventions: base unit seconds, cumulative buckets, _total for counters.
+ */
+#include "metrics.h"
+
+#include "partition.h"
+#include "queue_server.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct metrics_text {
+    char *out;
+    size_t cap, len;
+};
+
+__attribute__((format(printf, 2, 3))) static void metrics_add(struct metrics_text *text, const char *format, ...)
+{
+    va_list args;
+    int len;
+
+    if (text->len >= text->cap)
+        return;
+    va_start(args, format);
+    len = vsnprintf(text->out + text->len, text->cap - text->len, format, args);
+    va_end(args);
+    text->len += len > 0 ? (size_t)len : 0;
+}
+
+static void metrics_head(struct metrics_text *text, const char *name, const char *type, const char *help)
+{
+    metrics_add(text, "# HELP azihsm_%s %s\n# TYPE azihsm_%s %s\n", name, help, name, type);
+}
+
+/* ---- the device and its connections ---- */
+
+struct metrics_gauge {
+    const char *name, *help;
+    uint64_t (*value)(const struct emu_counters *counters);
+};
+
+static uint64_t metrics_handles(const struct emu_counters *counters)
+{
+    return counters->handles;
+}
+
+static uint64_t metrics_sessions(const struct emu_counters *counters)
+{
+    return counters->sessions;
+}
+
+static uint64_t metrics_keys(const struct emu_counters *counters)
+{
+    return counters->keys;
+}
+
+static uint64_t metrics_key_bytes(const struct emu_counters *counters)
+{
+    return counters->key_bytes;
+}
+
+static uint64_t metrics_provisioned(const struct emu_counters *counters)
+{
+    return counters->provisioned ? 1 : 0;
+}
+
+static const struct metrics_gauge metrics_gauges[] = {
+    {"handles", "Open device handles.", metrics_handles},
+    {"sessions", "Sessions in the device.", metrics_sessions},
+    {"keys", "Keys in the device, its own included.", metrics_keys},
+    {"key_bytes", "Key storage in use.", metrics_key_bytes},
+    {"provisioned", "Whether a credential is established.", metrics_provisioned},
+};
+
+static void metrics_partitions(struct metrics_text *text, struct daemon *daemon)
+{
+    struct partition *partition;
+    struct emu_counters counters;
+    size_t row, i;
+
+    for (row = 0; row < sizeof(metrics_gauges) / sizeof(metrics_gauges[0]); row++) {
+        metrics_head(text, metrics_gauges[row].name, "gauge", metrics_gauges[row].help);
+        for (i = 0; (partition = daemon_partition_at(daemon, i)) != NULL; i++) {
+            partition_device_counters(partition, &counters);
+            metrics_add(text, "azihsm_%s{partition=\"%s\"} %" PRIu64 "\n", metrics_gauges[row].name,
+                        partition_name(partition), metrics_gauges[row].value(&counters));
+        }
+    }
+    metrics_head(text, "resets_total", "counter", "Device resets.");
+    for (i = 0; (partition = daemon_partition_at(daemon, i)) != NULL; i++) {
+        partition_device_counters(partition, &counters);
+        metrics_add(text, "azihsm_resets_total{partition=\"%s\"} %" PRIu64 "\n", partition_name(partition),
+                    counters.resets);
+    }
+}
+
+static void metrics_queue(struct metrics_text *text, struct daemon *daemon)
+{
+    struct queue_counters counters;
+
+    daemon_queue_counters(daemon, &counters);
+    metrics_head(text, "connections", "gauge", "Client connections.");
+    metrics_add(text, "azihsm_connections %u\n", counters.connections);
+    metrics_head(text, "connections_accepted_total", "counter", "Connections admitted.");
+    metrics_add(text, "azihsm_connections_accepted_total %" PRIu64 "\n", counters.accepted);
+    metrics_head(text, "connections_refused_total", "counter", "Connections refused.");
+    metrics_add(text, "azihsm_connections_refused_total %" PRIu64 "\n", counters.refused);
+    metrics_head(text, "connections_dropped_total", "counter", "Connections dropped for breaking the rules.");
+    metrics_add(text, "azihsm_connections_dropped_total %" PRIu64 "\n", counters.dropped);
+}
+
+/* ---- operations ---- */
+
+static void metrics_histogram(struct metrics_text *text, const char *partition, const struct counter_view *view)
+{
+    uint64_t sum = 0, us = 1;
+    int i;
+
+    for (i = 0; i < COUNTERS_BUCKETS - 1; i++, us *= 2) {
+        sum += view->buckets[i];
+        metrics_add(text, "azihsm_operation_seconds_bucket{partition=\"%s\",op=\"%s\",le=\"%.6f\"} %" PRIu64 "\n",
+                    partition, view->name, (double)us / 1e6, sum);
+    }
+    metrics_add(text,
+                "azihsm_operation_seconds_bucket{partition=\"%s\",op=\"%s\",le=\"+Inf\"} %" PRIu64 "\n"
+                "azihsm_operation_seconds_sum{partition=\"%s\",op=\"%s\"} %.9f\n"
+                "azihsm_operation_seconds_count{partition=\"%s\",op=\"%s\"} %" PRIu64 "\n",
+                partition, view->name, view->operations, partition, view->name, (double)view->total_ns / 1e9, partition,
+                view->name, view->operations);
+}
+
+static void metrics_error_total(struct metrics_text *text, const char *partition, const struct counter_view *view)
+{
+    metrics_add(text, "azihsm_operation_errors_total{partition=\"%s\",op=\"%s\"} %" PRIu64 "\n", partition, view->name,
+                view->errors);
+}
+
+static void metrics_each_operation(struct metrics_text *text, struct daemon *daemon,
+                                   void (*write)(struct metrics_text *, const char *, const struct counter_view *))
+{
+    struct partition *partition;
+    struct counter_view view;
+    size_t i, cursor;
+
+    for (i = 0; (partition = daemon_partition_at(daemon, i)) != NULL; i++) {
+        cursor = 0;
+        while (counters_next(partition_counters(partition), &cursor, &view))
+            write(text, partition_name(partition), &view);
+    }
+}
+
+bool metrics_write(struct daemon *daemon, char *out, size_t cap)
+{
+    struct metrics_text text = {.out = out, .cap = cap};
+
+    metrics_partitions(&text, daemon);
+    metrics_queue(&text, daemon);
+    metrics_head(&text, "operation_errors_total", "counter", "Commands that the device answered with an error.");
+    metrics_each_operation(&text, daemon, metrics_error_total);
+    metrics_head(&text, "operation_seconds", "histogram", "Time a command took inside azihsmd.");
+    metrics_each_operation(&text, daemon, metrics_histogram);
+    return text.len < text.cap;
+}
