@@ -1,0 +1,117 @@
+/* Bulk operations through the queue's memory areas. */
+#include "queue_fake.h"
+
+#include "transport/queue_device.h"
+
+#include <pthread.h>
+
+static struct fake fake;
+static struct azihsm_endpoint *endpoint;
+static struct azihsm_device *device;
+
+static int set_up(void **state)
+{
+    (void)state;
+    fake_make(&fake);
+    fake_start(&fake);
+    endpoint = endpoint_to(&fake);
+    device = open_device(endpoint);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    azihsm_device_close(device);
+    azihsm_endpoint_free(endpoint);
+    fake_stop(&fake);
+    fake_remove(&fake);
+    return 0;
+}
+
+/* 0 when the data came back as the fake makes it. */
+static int run_bulk(size_t len, size_t aad_len)
+{
+    uint8_t *data = malloc(len + 1), *out = malloc(len + 1);
+    uint8_t aad[40];
+    struct azihsm_bulk bulk = {.key_id1 = 1, .aad = {aad, aad_len}, .src = data, .dst = out, .len = len};
+    int bad = 0;
+
+    memset(aad, 0x77, sizeof(aad));
+    for (size_t i = 0; i < len; i++)
+        data[i] = (uint8_t)(i * 7);
+    bad = azihsm_device_bulk(device, &bulk, in_ms(30000), NULL) != AZIHSM_OK;
+    for (size_t i = 0; !bad && i < len; i++)
+        bad = out[i] != ((uint8_t)(i * 7) ^ 0x5a);
+    bad |= !bulk.fips_approved || bulk.tag[3] != (aad_len != 0 ? 0x77 : 0);
+    free(data);
+    free(out);
+    return bad;
+}
+
+static void test_sizes(void **state)
+{
+    static const size_t sizes[] = {1, 16, 4096, 65536 - 64, 65536, 1 << 20, (5 << 20) + 3, 64 << 20, 100};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        assert_int_equal(run_bulk(sizes[i], i % 2 * 20), 0);
+}
+
+static void test_too_large(void **state)
+{
+    uint8_t byte;
+    struct azihsm_bulk bulk = {.src = &byte, .dst = &byte, .len = QUEUE_BULK_MAX};
+
+    (void)state;
+    assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(1000), NULL), AZIHSM_E_ARGUMENT);
+    bulk.len = SIZE_MAX - 10;
+    assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(1000), NULL), AZIHSM_E_ARGUMENT);
+}
+
+static void test_refused(void **state)
+{
+    uint8_t data[4] = "abc";
+    struct azihsm_bulk bulk = {.key_id1 = 99, .src = data, .dst = data, .len = 4};
+    struct azihsm_error err;
+
+    (void)state;
+    assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(1000), &err), AZIHSM_E_FAST_PATH);
+    assert_non_null(strstr(err.text, "109"));
+    assert_memory_equal(data, "abc", 4);
+}
+
+static void *bulk_thread(void *argument)
+{
+    intptr_t bad = 0;
+
+    for (size_t i = 0; i < 30; i++)
+        bad += run_bulk(1000 * (i + 1) + (size_t)(intptr_t)argument, i % 3);
+    return (void *)bad;
+}
+
+static void test_threads(void **state)
+{
+    pthread_t threads[12];
+    void *bad;
+
+    (void)state;
+    for (intptr_t i = 0; i < 12; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, bulk_thread, (void *)i), 0);
+    for (int i = 0; i < 12; i++) {
+        pthread_join(threads[i], &bad);
+        assert_null(bad);
+    }
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test_setup_teardown(test_sizes, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(test_too_large, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(test_threads, set_up, tear_down),
+};
+
+int main(void)
+{
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
