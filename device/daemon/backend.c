@@ -21,7 +21,7 @@ static azihsm_rc backend_admit(void *ctx, const struct queue_peer *peer, const c
         return AZIHSM_E_PERMISSION;
     }
     out->partition = partition;
-    out->has_credential = partition_login(partition, out->credential);
+    out->has_credential = partition_vouch(partition, out->credential);
     return AZIHSM_OK;
 }
 

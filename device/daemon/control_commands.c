@@ -270,6 +270,12 @@ static azihsm_rc control_change_pin(struct control_call *call)
     return partition_change_pin(call->partition, pin.string.data, &call->err);
 }
 
+static azihsm_rc control_stop_daemon(struct control_call *call)
+{
+    daemon_request_stop(call->daemon);
+    return AZIHSM_OK;
+}
+
 static const struct control_command {
     const char *name;
     size_t results; /* entries it writes */
@@ -285,6 +291,7 @@ static const struct control_command {
     {"revoke-tickets", 1, control_revoke_tickets},
     {"credential", 1, control_credential},
     {"change-pin", 0, control_change_pin},
+    {"stop", 0, control_stop_daemon},
 };
 
 /* ---- dispatch ---- */

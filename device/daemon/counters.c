@@ -20,6 +20,8 @@ enum {
     ROW_COUNT
 };
 
+_Static_assert(ROW_COUNT == COUNTERS_ROWS, "the header tells the number of rows");
+
 struct counter_row {
     _Atomic uint64_t operations;
     _Atomic uint64_t errors;
@@ -52,7 +54,7 @@ static size_t counters_row(uint32_t op)
     return ROW_UNKNOWN;
 }
 
-static const char *counters_name(size_t row)
+const char *counters_row_name(size_t row)
 {
     if (row == ROW_BULK)
         return "Bulk";
@@ -101,7 +103,7 @@ bool counters_next(const struct counters *counters, size_t *cursor, struct count
         out->operations = atomic_load_explicit(&row->operations, memory_order_relaxed);
         if (out->operations == 0)
             continue;
-        out->name = counters_name(*cursor);
+        out->name = counters_row_name(*cursor);
         out->errors = atomic_load_explicit(&row->errors, memory_order_relaxed);
         out->total_ns = atomic_load_explicit(&row->total_ns, memory_order_relaxed);
         for (i = 0; i < COUNTERS_BUCKETS; i++)

@@ -10,7 +10,8 @@
 
 /* Bucket i counts operations that took less than 2^i microseconds (and not less than the bucket before); the last takes
  * the rest. */
-enum { COUNTERS_BUCKETS = 25, COUNTERS_BULK = 0xffffffff };
+enum { COUNTERS_BUCKETS = 25, COUNTERS_ROWS = 123 };
+#define COUNTERS_BULK UINT32_MAX
 
 struct counters;
 
@@ -28,6 +29,8 @@ void counters_free(struct counters *counters);
 void counters_note(struct counters *counters, uint32_t op, bool error, uint64_t ns);
 /* Walks over the opcodes that were seen: start with *cursor = 0; false at the end. */
 bool counters_next(const struct counters *counters, size_t *cursor, struct counter_view *out);
+/* Name of the i-th of COUNTERS_ROWS rows, which is what cursor counts. */
+const char *counters_row_name(size_t row);
 void counters_reset(struct counters *counters);
 
 /* Opcode and status of a frame as our own codec writes it; status is 0 for requests. False when it is something else.

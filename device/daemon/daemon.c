@@ -11,6 +11,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 #define TICKET_FILE "tickets"
@@ -24,6 +25,7 @@ struct daemon {
     size_t partition_count;
     struct queue_server *server;
     OSSL_LIB_CTX *libctx;
+    pthread_t main_thread; /* takes the signals */
     pthread_mutex_t ticket_lock;
     struct queue_ticket_policy tickets; /* epoch under ticket_lock */
 };
@@ -120,6 +122,7 @@ azihsm_rc daemon_new(struct config *config, struct daemon **out, struct azihsm_e
     if (daemon == NULL)
         return azihsm_error_set(err, AZIHSM_E_NO_MEMORY, "out of memory");
     daemon->config = config;
+    daemon->main_thread = pthread_self();
     pthread_mutex_init(&daemon->ticket_lock, NULL);
     daemon->libctx = OSSL_LIB_CTX_new();
     if (daemon->libctx == NULL)
@@ -203,6 +206,11 @@ void daemon_queue_counters(struct daemon *daemon, struct queue_counters *out)
     memset(out, 0, sizeof(*out));
     if (daemon->server != NULL)
         queue_server_counters(daemon->server, out);
+}
+
+void daemon_request_stop(struct daemon *daemon)
+{
+    pthread_kill(daemon->main_thread, SIGTERM);
 }
 
 azihsm_rc daemon_check_access(const struct config *config, struct azihsm_error *err)

@@ -111,7 +111,7 @@ static void metrics_queue(struct metrics_text *text, struct daemon *daemon)
     metrics_add(text, "azihsm_connections_dropped_total %" PRIu64 "\n", counters.dropped);
 }
 
-/* ---- operations ---- */
+/* ---- commands ---- */
 
 static void metrics_histogram(struct metrics_text *text, const char *partition, const struct counter_view *view)
 {
@@ -120,34 +120,52 @@ static void metrics_histogram(struct metrics_text *text, const char *partition, 
 
     for (i = 0; i < COUNTERS_BUCKETS - 1; i++, us *= 2) {
         sum += view->buckets[i];
-        metrics_add(text, "azihsm_operation_seconds_bucket{partition=\"%s\",op=\"%s\",le=\"%.6f\"} %" PRIu64 "\n",
+        metrics_add(text, "azihsm_command_seconds_bucket{partition=\"%s\",op=\"%s\",le=\"%.6f\"} %" PRIu64 "\n",
                     partition, view->name, (double)us / 1e6, sum);
     }
     metrics_add(text,
-                "azihsm_operation_seconds_bucket{partition=\"%s\",op=\"%s\",le=\"+Inf\"} %" PRIu64 "\n"
-                "azihsm_operation_seconds_sum{partition=\"%s\",op=\"%s\"} %.9f\n"
-                "azihsm_operation_seconds_count{partition=\"%s\",op=\"%s\"} %" PRIu64 "\n",
+                "azihsm_command_seconds_bucket{partition=\"%s\",op=\"%s\",le=\"+Inf\"} %" PRIu64 "\n"
+                "azihsm_command_seconds_sum{partition=\"%s\",op=\"%s\"} %.9f\n"
+                "azihsm_command_seconds_count{partition=\"%s\",op=\"%s\"} %" PRIu64 "\n",
                 partition, view->name, view->operations, partition, view->name, (double)view->total_ns / 1e9, partition,
                 view->name, view->operations);
 }
 
-static void metrics_error_total(struct metrics_text *text, const char *partition, const struct counter_view *view)
-{
-    metrics_add(text, "azihsm_operation_errors_total{partition=\"%s\",op=\"%s\"} %" PRIu64 "\n", partition, view->name,
-                view->errors);
-}
-
-static void metrics_each_operation(struct metrics_text *text, struct daemon *daemon,
-                                   void (*write)(struct metrics_text *, const char *, const struct counter_view *))
+static void metrics_histograms(struct metrics_text *text, struct daemon *daemon)
 {
     struct partition *partition;
     struct counter_view view;
     size_t i, cursor;
 
+    metrics_head(text, "command_seconds", "histogram", "Time a command took inside azihsmd.");
     for (i = 0; (partition = daemon_partition_at(daemon, i)) != NULL; i++) {
         cursor = 0;
         while (counters_next(partition_counters(partition), &cursor, &view))
-            write(text, partition_name(partition), &view);
+            metrics_histogram(text, partition_name(partition), &view);
+    }
+}
+
+/* Over all partitions: one line an opcode. */
+static void metrics_totals(struct metrics_text *text, struct daemon *daemon, const char *name, bool errors)
+{
+    struct partition *partition;
+    struct counter_view view;
+    size_t row, i;
+
+    for (row = 0; row < COUNTERS_ROWS; row++) {
+        uint64_t operations = 0, failed = 0;
+
+        for (i = 0; (partition = daemon_partition_at(daemon, i)) != NULL; i++) {
+            size_t cursor = row;
+
+            if (!counters_next(partition_counters(partition), &cursor, &view) || cursor != row + 1)
+                continue;
+            operations += view.operations;
+            failed += view.errors;
+        }
+        if (operations > 0)
+            metrics_add(text, "azihsm_%s{op=\"%s\"} %" PRIu64 "\n", name, counters_row_name(row),
+                        errors ? failed : operations);
     }
 }
 
@@ -157,9 +175,10 @@ bool metrics_write(struct daemon *daemon, char *out, size_t cap)
 
     metrics_partitions(&text, daemon);
     metrics_queue(&text, daemon);
-    metrics_head(&text, "operation_errors_total", "counter", "Commands that the device answered with an error.");
-    metrics_each_operation(&text, daemon, metrics_error_total);
-    metrics_head(&text, "operation_seconds", "histogram", "Time a command took inside azihsmd.");
-    metrics_each_operation(&text, daemon, metrics_histogram);
+    metrics_head(&text, "commands_total", "counter", "Commands of clients.");
+    metrics_totals(&text, daemon, "commands_total", false);
+    metrics_head(&text, "command_errors_total", "counter", "Commands of clients that were answered with an error.");
+    metrics_totals(&text, daemon, "command_errors_total", true);
+    metrics_histograms(&text, daemon);
     return text.len < text.cap;
 }

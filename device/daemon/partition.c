@@ -230,7 +230,7 @@ bool partition_credential(struct partition *partition, uint8_t out[2 * AZIHSM_CR
     return true;
 }
 
-bool partition_login(struct partition *partition, uint8_t out[2 * AZIHSM_CREDENTIAL_SIZE])
+bool partition_vouch(struct partition *partition, uint8_t out[2 * AZIHSM_CREDENTIAL_SIZE])
 {
     return partition->config->login == CONFIG_LOGIN_PEER && partition_credential(partition, out);
 }

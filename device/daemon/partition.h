@@ -34,7 +34,7 @@ bool partition_allows(struct partition *partition, uid_t uid, gid_t gid);
 /* New allow-users and allow-groups (SIGHUP). */
 void partition_set_access(struct partition *partition, const struct access *access);
 /* The credential for a peer we vouch for; false with login = pin or without provisioning. */
-bool partition_login(struct partition *partition, uint8_t out[2 * AZIHSM_CREDENTIAL_SIZE]);
+bool partition_vouch(struct partition *partition, uint8_t out[2 * AZIHSM_CREDENTIAL_SIZE]);
 /* The same for the administrator, whatever login says. */
 bool partition_credential(struct partition *partition, uint8_t out[2 * AZIHSM_CREDENTIAL_SIZE]);
 
