@@ -20,7 +20,7 @@ enum {
     ROW_COUNT
 };
 
-_Static_assert(ROW_COUNT == COUNTERS_ROWS, "the header tells the number of rows");
+_Static_assert((int)ROW_COUNT == (int)COUNTERS_ROWS, "the header tells the number of rows");
 
 struct counter_row {
     _Atomic uint64_t operations;
