@@ -21,25 +21,40 @@ static azihsm_rc exchange_encode(struct exchange *exchange, uint32_t op, int32_t
                                      request->frame_cap, &request->frame_len);
 }
 
-azihsm_rc exchange_run(struct exchange *exchange, struct azihsm_device *device, int64_t deadline_ns, uint32_t op,
-                       int32_t sess_id, const void *request, void *response)
+azihsm_rc exchange_begin(struct exchange *exchange, struct azihsm_device *device, int64_t slot_deadline_ns,
+                         int64_t deadline_ns, uint32_t op, int32_t sess_id, const void *request)
 {
     azihsm_rc rc;
 
     exchange->request = NULL;
     exchange->scratch.used = 0;
-    rc = azihsm_request_acquire(device, deadline_ns, &exchange->request);
+    rc = azihsm_request_acquire(device, slot_deadline_ns, &exchange->request);
     if (rc != AZIHSM_OK)
         return rc;
     exchange->request->deadline_ns = deadline_ns;
-    rc = exchange_encode(exchange, op, sess_id, request);
+    return exchange_encode(exchange, op, sess_id, request);
+}
+
+azihsm_rc exchange_finish(struct exchange *exchange, uint32_t op, void *response)
+{
+    struct azihsm_request *request = exchange->request;
+    azihsm_rc rc = azihsm_request_wait(request);
+
+    if (rc != AZIHSM_OK)
+        return rc;
+    return azihsm_ddi_decode_response(azihsm_device_kind(request->device), op, request->response, request->response_len,
+                                      &exchange->hdr, response, &exchange->scratch);
+}
+
+azihsm_rc exchange_run(struct exchange *exchange, struct azihsm_device *device, int64_t deadline_ns, uint32_t op,
+                       int32_t sess_id, const void *request, void *response)
+{
+    azihsm_rc rc = exchange_begin(exchange, device, deadline_ns, deadline_ns, op, sess_id, request);
+
     if (rc == AZIHSM_OK)
         rc = azihsm_request_submit(exchange->request);
     if (rc == AZIHSM_OK)
-        rc = azihsm_request_wait(exchange->request);
-    if (rc == AZIHSM_OK)
-        rc = azihsm_ddi_decode_response(azihsm_device_kind(device), op, exchange->request->response,
-                                        exchange->request->response_len, &exchange->hdr, response, &exchange->scratch);
+        rc = exchange_finish(exchange, op, response);
     return rc;
 }
 
@@ -48,5 +63,5 @@ void exchange_end(struct exchange *exchange)
     if (exchange->request != NULL)
         azihsm_request_release(exchange->request);
     exchange->request = NULL;
-    OPENSSL_cleanse(&exchange->scratch, sizeof(exchange->scratch));
+    OPENSSL_cleanse(exchange->scratch.buf, exchange->scratch.used);
 }

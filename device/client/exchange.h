@@ -25,4 +25,12 @@ azihsm_rc exchange_run(struct exchange *exchange, struct azihsm_device *device, 
                        int32_t sess_id, const void *request, void *response);
 void exchange_end(struct exchange *exchange);
 
+/*
+ * The same in steps, for callers that do something between them: begin takes a request slot (waiting for one until
+ * slot_deadline_ns) and encodes; the caller submits exchange->request; finish waits and decodes.
+ */
+azihsm_rc exchange_begin(struct exchange *exchange, struct azihsm_device *device, int64_t slot_deadline_ns,
+                         int64_t deadline_ns, uint32_t op, int32_t sess_id, const void *request);
+azihsm_rc exchange_finish(struct exchange *exchange, uint32_t op, void *response);
+
 #endif

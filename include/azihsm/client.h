@@ -103,6 +103,9 @@ azihsm_rc azihsm_key_import_wrapped(struct azihsm_client *client, uint32_t key_c
 azihsm_rc azihsm_client_unwrapping_key(struct azihsm_client *client, uint8_t *out, size_t cap, size_t *len,
                                        struct azihsm_error *err);
 
+/* Makes the key resident now. Afterwards azihsm_key_spki is known also when from_blob was given none. */
+azihsm_rc azihsm_key_load(struct azihsm_key *key, struct azihsm_error *err);
+
 struct azihsm_key *azihsm_key_up_ref(struct azihsm_key *key);
 void azihsm_key_free(struct azihsm_key *key);
 
