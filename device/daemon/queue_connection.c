@@ -70,12 +70,26 @@ static void refuse(struct queue_server *server, int fd, azihsm_rc status)
     close(fd);
 }
 
+static bool is_our_kind(int fd)
+{
+    int domain = 0, type = 0;
+    socklen_t len = sizeof(int);
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET;
+}
+
 struct queue_connection *queue_connection_new(struct queue_server *server, int fd, struct queue_family *family)
 {
     struct queue_connection *connection;
     struct ucred peer;
     socklen_t len = sizeof(peer);
 
+    if (!is_our_kind(fd)) {
+        atomic_fetch_add(&server->refused, 1);
+        close(fd);
+        return NULL;
+    }
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 || too_many(server, peer.uid)) {
         refuse(server, fd, AZIHSM_E_BUSY);
         return NULL;
