@@ -3,7 +3,8 @@
  *
  * A thread is bound to one slot while that is busy and sleeps on the slot's word between its requests, so a message
  * costs one wake-up and no search. It follows its client's processor, because waking a sleeper there is ten times
- * cheaper than elsewhere; asynchronous clients do not sleep and are not followed. After an idle while the thread goes
+ * cheaper than elsewhere; and it moves after the answer, when nobody waits for it. Asynchronous clients do not sleep
+ * and are not followed. After an idle while the thread goes
  * back to the pool, and from there, unused, it ends. With every thread taken, slots stand in line and threads move on
  * after each request.
  */
@@ -97,12 +98,12 @@ static enum serve_end serve_slot(struct queue_worker *worker, struct queue_bindi
             if (!__atomic_compare_exchange_n(&slot->word, &word, (word & ~(uint32_t)QUEUE_STATE) | QUEUE_RUNNING, false,
                                              __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
                 continue;
-            move_to(worker, __atomic_load_n(&slot->cpu, __ATOMIC_RELAXED),
-                    (__atomic_load_n(&slot->flags, __ATOMIC_RELAXED) & QUEUE_NOTIFY) == 0);
             if (!queue_serve(worker, binding)) {
                 drop_client(connection);
                 return SERVE_CLOSED;
             }
+            move_to(worker, __atomic_load_n(&slot->cpu, __ATOMIC_RELAXED),
+                    (__atomic_load_n(&slot->flags, __ATOMIC_RELAXED) & QUEUE_NOTIFY) == 0);
             if (closing)
                 return SERVE_CLOSED;
             if (atomic_load_explicit(&worker->server->pool.waiting, memory_order_relaxed) != 0)

@@ -39,41 +39,25 @@ static azihsm_rc area_map(struct queue_area *area, int fd, size_t size)
     return AZIHSM_OK;
 }
 
-/* Locks an area and makes it large enough. */
-static azihsm_rc area_take(struct queue_device *device, size_t size, int64_t deadline_ns, unsigned *index)
+/* Waits for an area that nobody uses; -1 after the deadline. */
+static int area_claim(struct queue_device *device, int64_t deadline_ns)
 {
     struct timespec until = clock_spec(deadline_ns);
-    struct queue_message message;
-    struct queue_area *area;
-    azihsm_rc rc = AZIHSM_OK;
-    int fd;
+    int found = -1;
 
-    for (*index = 0; *index < QUEUE_BULK_AREAS; ++*index) {
-        if (pthread_mutex_trylock(&device->areas[*index].lock) == 0)
+    pthread_mutex_lock(&device->areas_lock);
+    for (;;) {
+        for (int i = 0; i < QUEUE_BULK_AREAS && found < 0; i++) {
+            if (!device->areas[i].busy)
+                found = i;
+        }
+        if (found >= 0 || pthread_cond_timedwait(&device->area_freed, &device->areas_lock, &until) != 0)
             break;
     }
-    if (*index == QUEUE_BULK_AREAS) {
-        *index = QUEUE_BULK_AREAS - 1;
-        if (pthread_mutex_clocklock(&device->areas[*index].lock, CLOCK_MONOTONIC, &until) != 0)
-            return AZIHSM_E_BUSY;
-    }
-    area = &device->areas[*index];
-    if (area->size >= size)
-        return AZIHSM_OK;
-    area_drop(area);
-    queue_message_init(&message, QUEUE_ASK_BULK);
-    message.index = *index;
-    message.size = size;
-    rc = queue_ask(device, QUEUE_ASK_BULK, QUEUE_GIVE_BULK, &message, deadline_ns, &fd);
-    if (rc == AZIHSM_OK && message.size >= size && message.size <= 2 * QUEUE_BULK_MAX) {
-        rc = area_map(area, fd, (size_t)message.size);
-    } else if (rc == AZIHSM_OK) {
-        close(fd);
-        rc = AZIHSM_E_PROTOCOL;
-    }
-    if (rc != AZIHSM_OK)
-        pthread_mutex_unlock(&area->lock);
-    return rc;
+    if (found >= 0)
+        device->areas[found].busy = true;
+    pthread_mutex_unlock(&device->areas_lock);
+    return found;
 }
 
 static void area_give_back(struct queue_device *device, unsigned index, azihsm_rc rc)
@@ -84,7 +68,32 @@ static void area_give_back(struct queue_device *device, unsigned index, azihsm_r
         area_drop(area);
     else if (area->size > AREA_KEEP) /* keep the mapping, not the memory */
         madvise(area->data, area->size, MADV_REMOVE);
-    pthread_mutex_unlock(&area->lock);
+    pthread_mutex_lock(&device->areas_lock);
+    area->busy = false;
+    pthread_cond_signal(&device->area_freed);
+    pthread_mutex_unlock(&device->areas_lock);
+}
+
+/* Replaces a claimed area by one of size bytes or more. */
+static azihsm_rc area_grow(struct queue_device *device, unsigned index, size_t size, int64_t deadline_ns)
+{
+    struct queue_area *area = &device->areas[index];
+    struct queue_message message;
+    azihsm_rc rc;
+    int fd;
+
+    area_drop(area);
+    queue_message_init(&message, QUEUE_ASK_BULK);
+    message.index = index;
+    message.size = size;
+    rc = queue_ask(device, QUEUE_ASK_BULK, QUEUE_GIVE_BULK, &message, deadline_ns, &fd);
+    if (rc != AZIHSM_OK)
+        return rc;
+    if (message.size < size || message.size > 2 * QUEUE_BULK_MAX) {
+        close(fd);
+        return AZIHSM_E_PROTOCOL;
+    }
+    return area_map(area, fd, (size_t)message.size);
 }
 
 static void bulk_fill(struct queue_bulk_request *out, const struct azihsm_bulk *bulk, unsigned area)
@@ -152,20 +161,23 @@ azihsm_rc queue_bulk(struct azihsm_device *base, struct azihsm_bulk *bulk, int64
                      struct azihsm_error *err)
 {
     struct queue_device *device = (struct queue_device *)base;
-    unsigned index;
-    azihsm_rc rc;
+    size_t size = bulk->aad.len + bulk->len + QUEUE_BULK_ALIGN;
+    azihsm_rc rc = AZIHSM_OK;
+    int index;
 
-    if (bulk->len > QUEUE_BULK_MAX || bulk->aad.len > QUEUE_BULK_MAX ||
-        bulk->aad.len + bulk->len + QUEUE_BULK_ALIGN > QUEUE_BULK_MAX)
+    if (bulk->len > QUEUE_BULK_MAX || bulk->aad.len > QUEUE_BULK_MAX || size > QUEUE_BULK_MAX)
         return azihsm_error_set(err, AZIHSM_E_ARGUMENT, "bulk operation: more than %u MiB in one request",
                                 (unsigned)(QUEUE_BULK_MAX >> 20) - 1);
     if (err != NULL)
         err->text[0] = '\0';
-    rc = area_take(device, bulk->aad.len + bulk->len + QUEUE_BULK_ALIGN, deadline_ns, &index);
-    if (rc == AZIHSM_OK) {
-        rc = bulk_run(device, index, bulk, deadline_ns, err);
-        area_give_back(device, index, rc);
-    }
+    index = area_claim(device, deadline_ns);
+    if (index < 0)
+        return azihsm_error_set(err, AZIHSM_E_BUSY, "bulk operation: no memory area became free in time");
+    if (device->areas[index].size < size)
+        rc = area_grow(device, (unsigned)index, size, deadline_ns);
+    if (rc == AZIHSM_OK)
+        rc = bulk_run(device, (unsigned)index, bulk, deadline_ns, err);
+    area_give_back(device, (unsigned)index, rc);
     if (rc != AZIHSM_OK && rc != AZIHSM_E_FAST_PATH)
         return azihsm_error_set(err, rc, "bulk operation: %s", azihsm_rc_name(rc));
     return rc;

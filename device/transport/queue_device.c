@@ -39,8 +39,8 @@ static void say_goodbye(struct queue_device *device)
 
 static void device_free(struct queue_device *device)
 {
-    for (unsigned i = 0; i < QUEUE_BULK_AREAS; i++)
-        pthread_mutex_destroy(&device->areas[i].lock);
+    pthread_cond_destroy(&device->area_freed);
+    pthread_mutex_destroy(&device->areas_lock);
     pthread_mutex_destroy(&device->asks);
     OPENSSL_clear_free(device, sizeof(*device));
 }
@@ -122,6 +122,8 @@ static const struct azihsm_transport queue_device_transport = {
 
 static void device_init(struct queue_device *device, const struct queue_message *welcome)
 {
+    pthread_condattr_t monotonic;
+
     device->base.transport = &queue_device_transport;
     device->base.owner = process_self();
     device->base.kind = AZIHSM_DEVICE_VIRTUAL;
@@ -130,8 +132,11 @@ static void device_init(struct queue_device *device, const struct queue_message 
         memcpy(device->credential, welcome->credential, sizeof(device->credential));
     device->free = UINT64_MAX;
     pthread_mutex_init(&device->asks, NULL);
-    for (unsigned i = 0; i < QUEUE_BULK_AREAS; i++)
-        pthread_mutex_init(&device->areas[i].lock, NULL);
+    pthread_mutex_init(&device->areas_lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&device->area_freed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     for (unsigned i = 0; i < QUEUE_SLOTS; i++) {
         struct queue_request *request = &device->requests[i];
 

@@ -24,8 +24,8 @@ struct queue_request {
     int64_t timer_at;
 };
 
-struct queue_area {
-    pthread_mutex_t lock;
+struct queue_area { /* its user's while busy */
+    bool busy;
     uint8_t *data;
     size_t size;
 };
@@ -45,6 +45,8 @@ struct queue_device {
     pthread_mutex_t asks; /* one question on the socket at a time */
     bool asks_broken;     /* an answer is outstanding that nobody waits for */
     struct queue_request requests[QUEUE_SLOTS];
+    pthread_mutex_t areas_lock; /* the busy flags */
+    pthread_cond_t area_freed;
     struct queue_area areas[QUEUE_BULK_AREAS];
 };
 

@@ -23,7 +23,7 @@ struct azihsm_device {
 struct azihsm_transport {
     const char *name;
     void (*endpoint_free)(struct azihsm_endpoint *endpoint);
-    const char *(*endpoint_name)(const struct azihsm_endpoint *endpoint); /* NULL: the name in the struct */
+    const char *(*endpoint_name)(const struct azihsm_endpoint *endpoint);   /* NULL: the name in the struct */
     void (*prepare)(struct azihsm_endpoint *endpoint, unsigned timeout_ms); /* may be NULL */
     azihsm_rc (*open)(struct azihsm_endpoint *endpoint, int64_t deadline_ns, struct azihsm_device **out,
                       struct azihsm_error *err);

@@ -220,8 +220,8 @@ static void test_hostile_slots(void **state)
 /* Lengths that overrun a bulk area that exists. */
 static void test_hostile_bulk(void **state)
 {
-    static const uint64_t lengths[][2] = {
-        {0, UINT64_MAX}, {UINT64_MAX, 1}, {UINT64_MAX - 62, 64}, {1, 65536}, {65536, 1}, {65473, 64}};
+    static const uint64_t lengths[][2] = {{0, UINT64_MAX}, {UINT64_MAX, 1}, {UINT64_MAX - 62, 64},
+                                          {1, 65536},      {65536, 1},      {65473, 64}};
     uint8_t byte = 0;
 
     (void)state;
