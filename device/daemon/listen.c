@@ -147,12 +147,28 @@ azihsm_rc listen_unix(const char *path, mode_t mode, int *out, struct azihsm_err
     return AZIHSM_OK;
 }
 
+static void listen_remove_directory(const char *path)
+{
+    struct sockaddr_un address;
+    char *slash;
+
+    if (!listen_address(path, &address))
+        return;
+    slash = strrchr(address.sun_path, '/');
+    if (slash == NULL || slash == address.sun_path)
+        return;
+    *slash = '\0';
+    rmdir(address.sun_path);
+}
+
 void listen_close(struct listeners *listeners)
 {
     if (listeners->queue_path != NULL)
         unlink(listeners->queue_path);
     if (listeners->control_path != NULL)
         unlink(listeners->control_path);
+    if (listeners->queue_path != NULL && listeners->remove_directory)
+        listen_remove_directory(listeners->queue_path);
     if (listeners->queue >= 0)
         close(listeners->queue);
     if (listeners->control >= 0)

@@ -6,6 +6,7 @@
 
 #include <azihsm/error.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -13,6 +14,7 @@ struct listeners {
     int queue;                             /* -1 = none */
     int control;                           /* -1 = none */
     const char *queue_path, *control_path; /* what we made and must remove; NULL = not ours */
+    bool remove_directory;                 /* the queue socket's directory goes too, when nothing else is in it */
 };
 
 /*

@@ -12,7 +12,9 @@
 #include "transport/endpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/crypto.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +36,8 @@ static azihsm_rc main_listen(const struct config *config, struct listeners *list
 {
     azihsm_rc rc = listen_inherited(listeners, err);
 
+    /* A device that leaves nothing behind leaves no directory of its own either. */
+    listeners->remove_directory = config->ephemeral;
     if (rc == AZIHSM_OK && listeners->queue < 0) {
         rc = listen_unix(config->socket, (mode_t)config->socket_mode, &listeners->queue, err);
         if (rc == AZIHSM_OK)
@@ -165,6 +169,18 @@ static void main_block_signals(sigset_t *signals)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* The kernel sends SIGTERM when the pipe's last writer closes; the poll catches one that was gone before. */
+static void main_watch_lifeline(int fd)
+{
+    struct pollfd event = {.fd = fd};
+
+    if (fd < 0)
+        return;
+    if (fcntl(fd, F_SETOWN, getpid()) != 0 || fcntl(fd, F_SETSIG, SIGTERM) != 0 ||
+        fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK) != 0 || poll(&event, 1, 0) > 0)
+        kill(getpid(), SIGTERM);
+}
+
 static azihsm_rc main_serve(const struct command_line *line, const struct options *options, struct config *config,
                             struct listeners *listeners, struct azihsm_error *err)
 {
@@ -174,6 +190,7 @@ static azihsm_rc main_serve(const struct command_line *line, const struct option
     azihsm_rc rc;
 
     main_block_signals(&signals);
+    main_watch_lifeline(options->lifeline_fd);
     rc = daemon_new(config, &daemon, err);
     if (rc == AZIHSM_OK)
         rc = sandbox_filter((enum config_seccomp)config->seccomp, err);

@@ -25,6 +25,7 @@ enum option_id {
     OPTION_SECRETS,
     OPTION_CHECK_CONFIG,
     OPTION_READY_FD,
+    OPTION_LIFELINE_FD,
     OPTION_KEY, /* the long option's name is a configuration key */
 };
 
@@ -49,6 +50,7 @@ static const struct option long_options[] = {
     {"secrets", required_argument, NULL, OPTION_SECRETS},
     {"check-config", no_argument, NULL, OPTION_CHECK_CONFIG},
     {"ready-fd", required_argument, NULL, OPTION_READY_FD},
+    {"lifeline-fd", required_argument, NULL, OPTION_LIFELINE_FD},
     {"state-dir", required_argument, NULL, OPTION_KEY},
     {"socket", required_argument, NULL, OPTION_KEY},
     {"control-socket", required_argument, NULL, OPTION_KEY},
@@ -80,6 +82,7 @@ static void options_help(void)
          "      --idle-exit SECONDS  end after so long without a client; 0 = never\n"
          "  -o, --set KEY=VALUE      any key of the configuration; partition keys go to every partition\n"
          "      --ready-fd N         write one byte to descriptor N when clients can connect\n"
+         "      --lifeline-fd N      end when descriptor N, a pipe, has no writer any more\n"
          "      --foreground         accepted and without effect: azihsmd never forks\n"
          "  -q, --quiet              only warnings and errors\n"
          "  -h, --help, -V, --version\n\n"
@@ -111,14 +114,14 @@ static azihsm_rc options_add_pair(struct overrides *overrides, const char *pair,
     return options_add(overrides, pair, (size_t)(equals - pair), equals + 1, "--set", err);
 }
 
-static azihsm_rc options_ready_fd(struct options *options, const char *text, struct azihsm_error *err)
+static azihsm_rc options_fd(const char *option, const char *text, int *out, struct azihsm_error *err)
 {
     char *end;
     long fd = strtol(text, &end, 10);
 
     if (*text == '\0' || *end != '\0' || fd < 3 || fd > 65535)
-        return azihsm_error_set(err, AZIHSM_E_ARGUMENT, "--ready-fd takes a descriptor from 3 on, not \"%s\"", text);
-    options->ready_fd = (int)fd;
+        return azihsm_error_set(err, AZIHSM_E_ARGUMENT, "%s takes a descriptor from 3 on, not \"%s\"", option, text);
+    *out = (int)fd;
     return AZIHSM_OK;
 }
 
@@ -160,7 +163,9 @@ static azihsm_rc options_take(int id, int index, struct options *options, struct
         options->check_config = true;
         return AZIHSM_OK;
     case OPTION_READY_FD:
-        return options_ready_fd(options, optarg, err);
+        return options_fd("--ready-fd", optarg, &options->ready_fd, err);
+    case OPTION_LIFELINE_FD:
+        return options_fd("--lifeline-fd", optarg, &options->lifeline_fd, err);
     case OPTION_KEY:
         return options_add(overrides, long_options[index].name, strlen(long_options[index].name), optarg,
                            "command line", err);
@@ -270,7 +275,7 @@ azihsm_rc options_parse(int argc, char **argv, struct options *options, struct c
     azihsm_rc rc = overrides != NULL ? AZIHSM_OK : AZIHSM_E_NO_MEMORY;
     int id, index = 0;
 
-    *options = (struct options){.ready_fd = -1};
+    *options = (struct options){.ready_fd = -1, .lifeline_fd = -1};
     *action = OPTIONS_RUN;
     optind = 0; /* from the beginning, also when SIGHUP made us parse again */
     while (rc == AZIHSM_OK && *action == OPTIONS_RUN &&

@@ -12,7 +12,8 @@ struct options {
     bool user;                /* private daemon */
     bool quiet;
     bool check_config;
-    int ready_fd; /* gets one byte when we listen, -1 = none */
+    int ready_fd;    /* gets one byte when we listen, -1 = none */
+    int lifeline_fd; /* a pipe: we end when its last writer is gone, -1 = none */
 };
 
 enum options_action { OPTIONS_RUN, OPTIONS_EXIT_OK, OPTIONS_EXIT_USAGE };

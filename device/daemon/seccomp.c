@@ -137,6 +137,7 @@ static const char *const sandbox_allowed[] = {
     "rename",
     "renameat",
     "renameat2",
+    "rmdir",
     "unlink",
     "unlinkat",
     "access",

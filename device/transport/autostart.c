@@ -24,7 +24,9 @@
 
 extern char **environ;
 
-enum { READY_FD = 3 };
+#define READY_TEXT    "3"
+#define LIFELINE_TEXT "4"
+enum { READY_FD = 3, LIFELINE_FD = 4, HIGH_FD = 10 };
 
 static const char *daemon_path(void)
 {
@@ -97,10 +99,12 @@ static void close_from(int first)
         close(fd);
 }
 
-/* In the grandchild. */
-static void become_daemon(const char *path, char *const argv[], int ready)
+/* In the grandchild: descriptors 0-2 are /dev/null, READY_FD and LIFELINE_FD what they are called, no others. */
+static void become_daemon(const char *path, char *const argv[], char *const environment[], int ready, int lifeline)
 {
     int null = open("/dev/null", O_RDWR);
+    int high_ready = fcntl(ready, F_DUPFD, HIGH_FD);
+    int high_lifeline = lifeline < 0 ? -1 : fcntl(lifeline, F_DUPFD, HIGH_FD);
     sigset_t none;
 
     setsid();
@@ -108,27 +112,21 @@ static void become_daemon(const char *path, char *const argv[], int ready)
     sigprocmask(SIG_SETMASK, &none, NULL);
     for (int number = 1; number < NSIG; number++)
         signal(number, SIG_DFL);
-    if (chdir("/") != 0 || null < 0 || dup2(ready, READY_FD + 1) < 0)
+    if (chdir("/") != 0 || null < 0 || high_ready < 0)
         _exit(127);
     for (int fd = 0; fd < 3; fd++)
         dup2(null, fd);
-    dup2(READY_FD + 1, READY_FD);
-    close_from(READY_FD + 1);
-    execve(path, argv, environ);
+    dup2(high_ready, READY_FD);
+    if (high_lifeline >= 0)
+        dup2(high_lifeline, LIFELINE_FD);
+    close_from(high_lifeline >= 0 ? LIFELINE_FD + 1 : READY_FD + 1);
+    execve(path, argv, environment);
     _exit(127);
 }
 
 /* Double fork through a child that shares nothing of the parent's signal handling: it only forks again. */
-static int spawn_daemon(const char *socket_path, int ready)
+static int spawn_daemon(const char *path, char *const argv[], char *const environment[], int ready, int lifeline)
 {
-    const char *path = daemon_path();
-    char *argv[] = {(char *)(uintptr_t) "azihsmd",
-                    (char *)(uintptr_t) "--user",
-                    (char *)(uintptr_t) "--socket",
-                    (char *)(uintptr_t)socket_path,
-                    (char *)(uintptr_t) "--ready-fd",
-                    (char *)(uintptr_t) "3",
-                    NULL};
     sigset_t all, before;
     int status = 0;
     pid_t child;
@@ -143,7 +141,7 @@ static int spawn_daemon(const char *socket_path, int ready)
         pid_t grandchild = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, NULL, NULL, NULL, 0UL);
 
         if (grandchild == 0)
-            become_daemon(path, argv, ready);
+            become_daemon(path, argv, environment, ready, lifeline);
         _exit(grandchild < 0 ? 1 : 0);
     }
     if (child > 0) {
@@ -154,17 +152,26 @@ static int spawn_daemon(const char *socket_path, int ready)
     return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : EAGAIN;
 }
 
-/* 0 when the daemon said it listens. */
-static int start_and_wait(const char *socket_path, int64_t deadline_ns)
+int autostart_run(const char *path, char *argv[], char *const environment[], int lifeline, int64_t deadline_ns)
 {
     struct pollfd event = {.events = POLLIN};
+    size_t argc = 0;
     int ready[2];
     char byte;
     int error;
 
+    while (argv[argc] != NULL)
+        argc++;
+    argv[argc++] = (char *)(uintptr_t) "--ready-fd";
+    argv[argc++] = (char *)(uintptr_t)READY_TEXT;
+    if (lifeline >= 0) {
+        argv[argc++] = (char *)(uintptr_t) "--lifeline-fd";
+        argv[argc++] = (char *)(uintptr_t)LIFELINE_TEXT;
+    }
+    argv[argc] = NULL;
     if (pipe2(ready, O_CLOEXEC) != 0)
         return errno;
-    error = spawn_daemon(socket_path, ready[1]);
+    error = spawn_daemon(path != NULL ? path : daemon_path(), argv, environment, ready[1], lifeline);
     close(ready[1]);
     event.fd = ready[0];
     while (error == 0 && poll(&event, 1, clock_poll_ms(deadline_ns, 1000)) <= 0) {
@@ -175,6 +182,15 @@ static int start_and_wait(const char *socket_path, int64_t deadline_ns)
         error = ECHILD; /* it ended before it listened */
     close(ready[0]);
     return error;
+}
+
+/* 0 when the daemon said it listens. */
+static int start_and_wait(const char *socket_path, int64_t deadline_ns)
+{
+    char *argv[16] = {(char *)(uintptr_t) "azihsmd", (char *)(uintptr_t) "--user", (char *)(uintptr_t) "--socket",
+                      (char *)(uintptr_t)socket_path};
+
+    return autostart_run(NULL, argv, environ, -1, deadline_ns);
 }
 
 azihsm_rc autostart_daemon(const char *socket_path, int64_t deadline_ns, struct azihsm_error *err)

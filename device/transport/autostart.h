@@ -15,4 +15,12 @@
  */
 azihsm_rc autostart_daemon(const char *socket_path, int64_t deadline_ns, struct azihsm_error *err);
 
+/*
+ * Runs a daemon (path NULL: the user's AZIHSM_DAEMON, else the installed one) as a grandchild that shares nothing with
+ * this program, and waits until it says that it listens. "--ready-fd 3" is appended to argv, which needs room for four
+ * more pointers; with a lifeline (a descriptor, else -1) also "--lifeline-fd 4". 0, or an errno; ECHILD: it ended
+ * before it listened.
+ */
+int autostart_run(const char *path, char *argv[], char *const environment[], int lifeline, int64_t deadline_ns);
+
 #endif

@@ -1,0 +1,144 @@
+/*
+ * Which descriptors are ours, and the open file behind each.
+ *
+ * A descriptor is a real one (a place-holder eventfd), so its number, close-on-exec, dup and resource limits are the
+ * kernel's. The table maps numbers to open files; an entry holds a reference. The table's lock is held over a fork, so
+ * that a child finds it free and the table whole.
+ */
+#include "preload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { FILES_MAX = 65536 };
+
+static struct preload_file *files[FILES_MAX];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Set for good by the first open: until then no wrapper needs to look anything up. */
+static atomic_bool used;
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void after_fork_parent(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+static void after_fork_child(void)
+{
+    pthread_mutex_unlock(&lock);
+    azihsm_device_atfork_child();
+}
+
+static void register_fork(void)
+{
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+struct preload_session preload_session(const struct preload_file *file)
+{
+    uint64_t word = atomic_load(&file->session);
+
+    return (struct preload_session){.open = (word & 1) != 0,
+                                    .has_app_id = (word & 2) != 0,
+                                    .sess_id = (uint16_t)(word >> 16),
+                                    .short_app_id = (uint8_t)(word >> 8)};
+}
+
+void preload_session_set(struct preload_file *file, const struct preload_session *session)
+{
+    atomic_store(&file->session, (session->open ? 1u : 0u) | (session->has_app_id ? 2u : 0u) |
+                                     (uint64_t)session->short_app_id << 8 | (uint64_t)session->sess_id << 16);
+}
+
+static void unref(struct preload_file *file)
+{
+    if (atomic_fetch_sub(&file->refs, 1) != 1)
+        return;
+    /* The owner's close flushes the session; a child's only frees (device.h). */
+    azihsm_device_close(file->device);
+    free(file);
+}
+
+static void set(int fd, struct preload_file *file)
+{
+    struct preload_file *old;
+
+    pthread_mutex_lock(&lock);
+    old = files[fd];
+    files[fd] = file;
+    pthread_mutex_unlock(&lock);
+    if (old != NULL)
+        unref(old);
+}
+
+/* Fails an open: gives back what there is and sets errno. */
+static int open_failed(struct preload_file *file, int fd, int error)
+{
+    if (fd >= 0)
+        close(fd);
+    free(file);
+    errno = error;
+    return -1;
+}
+
+int preload_file_open(int flags)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct preload_file *file = calloc(1, sizeof(*file));
+    azihsm_rc rc;
+    int fd;
+
+    pthread_once(&once, register_fork);
+    if (file == NULL)
+        return open_failed(NULL, -1, ENOMEM);
+    fd = eventfd(0, (flags & O_CLOEXEC) != 0 ? EFD_CLOEXEC : 0);
+    if (fd < 0 || fd >= FILES_MAX)
+        return open_failed(file, fd, fd < 0 ? errno : EMFILE);
+    rc = preload_backend_open(&file->device);
+    if (rc != AZIHSM_OK)
+        return open_failed(file, fd, rc == AZIHSM_E_PERMISSION ? EACCES : rc == AZIHSM_E_NO_MEMORY ? ENOMEM : ENXIO);
+    atomic_init(&file->refs, 1);
+    file->owner = getpid();
+    atomic_store(&used, true);
+    set(fd, file);
+    return fd;
+}
+
+struct preload_file *preload_file_get(int fd)
+{
+    struct preload_file *file;
+
+    if (!atomic_load(&used) || fd < 0 || fd >= FILES_MAX)
+        return NULL;
+    pthread_mutex_lock(&lock);
+    file = files[fd];
+    if (file != NULL)
+        atomic_fetch_add(&file->refs, 1);
+    pthread_mutex_unlock(&lock);
+    return file;
+}
+
+void preload_file_put(struct preload_file *file)
+{
+    unref(file);
+}
+
+void preload_file_forget(int fd)
+{
+    if (atomic_load(&used) && fd >= 0 && fd < FILES_MAX)
+        set(fd, NULL);
+}
+
+void preload_file_share(int old, int fd)
+{
+    if (!atomic_load(&used) || fd < 0 || fd >= FILES_MAX || old == fd)
+        return;
+    set(fd, preload_file_get(old)); /* the entry keeps the reference; NULL forgets what fd was */
+}
