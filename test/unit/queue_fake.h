@@ -31,8 +31,8 @@
 
 struct fake {
     char directory[64];
-    char path[96];
-    char address[112];
+    char path[160];
+    char address[176];
     int listener;
     struct queue_server *server;
     pid_t child;
@@ -46,8 +46,8 @@ struct fake {
 
 static const uint8_t fake_credential[QUEUE_CREDENTIAL_SIZE] = "0123456789abcdefFEDCBA9876543210";
 
-static azihsm_rc fake_admit(void *ctx, const struct queue_peer *peer, const char *partition,
-                            struct queue_admission *out)
+static inline azihsm_rc fake_admit(void *ctx, const struct queue_peer *peer, const char *partition,
+                                   struct queue_admission *out)
 {
     struct fake *fake = ctx;
 
@@ -61,7 +61,7 @@ static azihsm_rc fake_admit(void *ctx, const struct queue_peer *peer, const char
     return AZIHSM_OK;
 }
 
-static azihsm_rc fake_new_family(void *ctx, void *partition, uid_t uid, void **out)
+static inline azihsm_rc fake_new_family(void *ctx, void *partition, uid_t uid, void **out)
 {
     struct fake *fake = ctx;
 
@@ -72,7 +72,7 @@ static azihsm_rc fake_new_family(void *ctx, void *partition, uid_t uid, void **o
     return AZIHSM_OK;
 }
 
-static void fake_free_family(void *ctx, void *family)
+static inline void fake_free_family(void *ctx, void *family)
 {
     struct fake *fake = ctx;
 
@@ -80,7 +80,7 @@ static void fake_free_family(void *ctx, void *family)
     atomic_fetch_sub(&fake->families, 1);
 }
 
-static azihsm_rc fake_open(void *ctx, void *partition, void *family, void **handle)
+static inline azihsm_rc fake_open(void *ctx, void *partition, void *family, void **handle)
 {
     struct fake *fake = ctx;
 
@@ -91,14 +91,14 @@ static azihsm_rc fake_open(void *ctx, void *partition, void *family, void **hand
     return AZIHSM_OK;
 }
 
-static void fake_close(void *ctx, void *handle)
+static inline void fake_close(void *ctx, void *handle)
 {
     (void)handle;
     atomic_fetch_sub(&((struct fake *)ctx)->handles, 1);
 }
 
-static void fake_execute(void *ctx, void *handle, const struct queue_command *in, uint8_t *response,
-                         struct queue_completion *out)
+static inline void fake_execute(void *ctx, void *handle, const struct queue_command *in, uint8_t *response,
+                                struct queue_completion *out)
 {
     (void)handle;
     atomic_fetch_add(&((struct fake *)ctx)->executed, 1);
@@ -111,7 +111,7 @@ static void fake_execute(void *ctx, void *handle, const struct queue_command *in
     out->response_len = in->request_len;
 }
 
-static void fake_bulk(void *ctx, void *handle, struct queue_bulk *bulk)
+static inline void fake_bulk(void *ctx, void *handle, struct queue_bulk *bulk)
 {
     (void)ctx;
     (void)handle;
@@ -124,7 +124,7 @@ static void fake_bulk(void *ctx, void *handle, struct queue_bulk *bulk)
     bulk->fips_approved = true;
 }
 
-static azihsm_rc fake_info(void *ctx, void *handle, struct azihsm_device_strings *out)
+static inline azihsm_rc fake_info(void *ctx, void *handle, struct azihsm_device_strings *out)
 {
     (void)ctx;
     (void)handle;
@@ -133,27 +133,28 @@ static azihsm_rc fake_info(void *ctx, void *handle, struct azihsm_device_strings
     return AZIHSM_OK;
 }
 
-static azihsm_rc fake_reset(void *ctx, void *handle)
+static inline azihsm_rc fake_reset(void *ctx, void *handle)
 {
     (void)handle;
     atomic_fetch_add(&((struct fake *)ctx)->resets, 1);
     return AZIHSM_OK;
 }
 
-static void fake_listen(struct fake *fake)
+static inline void fake_listen(struct fake *fake)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     fake->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     assert_true(fake->listener >= 0);
-    strcpy(address.sun_path, fake->path);
+    assert_true(strlen(fake->path) < sizeof(address.sun_path));
+    memcpy(address.sun_path, fake->path, strlen(fake->path) + 1);
     unlink(fake->path);
     assert_int_equal(bind(fake->listener, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(chmod(fake->path, 0666), 0);
     assert_int_equal(listen(fake->listener, 64), 0);
 }
 
-static void fake_run(struct fake *fake)
+static inline void fake_run(struct fake *fake)
 {
     struct queue_server_config config = {
         .backend = {fake, fake_admit, fake_new_family, fake_free_family, fake_open, fake_close, fake_execute, fake_bulk,
@@ -169,7 +170,7 @@ static void fake_run(struct fake *fake)
     assert_int_equal(queue_server_start(fake->server, NULL), AZIHSM_OK);
 }
 
-static void fake_make(struct fake *fake)
+static inline void fake_make(struct fake *fake)
 {
     memset(fake, 0, sizeof(*fake));
     strcpy(fake->directory, "/tmp/azihsm-queue-XXXXXX");
