@@ -222,7 +222,7 @@ static bool same_public(OSSL_LIB_CTX *libctx, struct azihsm_bytes a, struct azih
     return same;
 }
 
-azihsm_rc key_check_public(struct azihsm_key *key, OSSL_LIB_CTX *libctx, struct azihsm_bytes spki)
+azihsm_rc key_confirm_public(struct azihsm_key *key, OSSL_LIB_CTX *libctx, struct azihsm_bytes spki)
 {
     struct key_public *mine, *none = NULL;
     struct azihsm_bytes known = azihsm_key_spki(key);

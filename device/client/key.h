@@ -51,7 +51,7 @@ azihsm_rc key_from_made(struct operation *operation, const struct key_made *made
                         struct azihsm_key **out);
 
 /* Compares with what the file says, or remembers it when the file said nothing. AZIHSM_E_MISMATCH. */
-azihsm_rc key_check_public(struct azihsm_key *key, OSSL_LIB_CTX *libctx, struct azihsm_bytes spki);
+azihsm_rc key_confirm_public(struct azihsm_key *key, OSSL_LIB_CTX *libctx, struct azihsm_bytes spki);
 
 static inline bool key_kind_is_asymmetric(uint32_t kind)
 {

@@ -107,7 +107,7 @@ static azihsm_rc loaded(struct operation *operation, struct azihsm_key *key, uin
     if (key_kind_is_asymmetric(kind)) {
         if (!has_public)
             return operation_fail(operation, AZIHSM_E_PROTOCOL, "the device returned no public key");
-        rc = key_check_public(key, era_libctx(operation->era), pub_key->der);
+        rc = key_confirm_public(key, era_libctx(operation->era), pub_key->der);
     }
     if (rc == AZIHSM_E_MISMATCH)
         return operation_fail(operation, rc, "the device returned another public key than the key file holds");
