@@ -24,12 +24,29 @@ const struct config *provider_config(const struct provider *provider);
  */
 int provider_client(struct provider *provider, struct azihsm_client **client);
 
+/* What a URI may say otherwise than the configuration; members are NULL where it says nothing. */
+struct device_choice {
+    const char *device;
+    const char *partition;
+    const char *pin_source;
+};
+/* The client of another device, partition or credential; the caller's own reference. Raises nothing: *err says why. */
+azihsm_rc provider_client_for(struct provider *provider, const struct device_choice *choice,
+                              struct azihsm_client **client, struct azihsm_error *err);
+
 /* Digests for hashing on the host, fetched once (sigdigest.h). The provider keeps them. */
 struct digests;
 struct digests *provider_digests(const struct provider *provider);
 
 /* Whether the module may serve an operation of a device key: 0 with the configuration's error raised. */
 int provider_ready(const struct provider *provider);
+/* The same without raising: NULL, or what is wrong with the configuration. */
+const char *provider_wrong(const struct provider *provider);
+
+/* The default provider's keymgmt of the private library context, fetched once. type: enum key_type. */
+EVP_KEYMGMT *provider_host_keymgmt(const struct provider *provider, int type);
+struct keymgmt_tables;
+const struct keymgmt_tables *provider_keymgmt_tables(const struct provider *provider);
 
 /* A BIO over the core's; NULL with an error raised. BIO_free when done; the core's BIO stays open. */
 BIO *provider_bio(const struct provider *provider, OSSL_CORE_BIO *core_bio);
