@@ -6,24 +6,76 @@
  * `provider=azihsm`.
  */
 #include "algorithms.h"
+#include "keyfile.h"
 
 #include <openssl/core_names.h>
 
-#define DEVICE "provider=azihsm"
+#define OURS    "provider=azihsm"
+#define CARRIED "azihsm.key=carried"
+#define DEVICE  "provider=azihsm,azihsm.key=device"
+
+#define EC_NAMES  "EC:id-ecPublicKey:1.2.840.10045.2.1"
+#define RSA_NAMES "RSA:rsaEncryption:1.2.840.113549.1.1.1"
+#define PSS_NAMES "RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10"
+
+static const OSSL_ALGORITHM key_managers[] = {
+    {EC_NAMES, CARRIED, keymgmt_ec_carried, "EC keys in software"},
+    {EC_NAMES, DEVICE, keymgmt_ec_device, "EC keys in the device"},
+    {RSA_NAMES, CARRIED, keymgmt_rsa_carried, "RSA keys in software"},
+    {RSA_NAMES, DEVICE, keymgmt_rsa_device, "RSA keys in the device"},
+    {PSS_NAMES, CARRIED, keymgmt_pss_carried, "RSA-PSS keys in software"},
+    {PSS_NAMES, DEVICE, keymgmt_pss_device, "RSA-PSS keys in the device"},
+    {NULL, NULL, NULL, NULL},
+};
+
+#define ENCODERS_OF(name)                                                                                              \
+    {name, OURS ",output=der,structure=PrivateKeyInfo", encoder_private_der, NULL},                                    \
+        {name, OURS ",output=pem,structure=PrivateKeyInfo", encoder_private_pem, NULL},                                \
+        {name, OURS ",output=der,structure=EncryptedPrivateKeyInfo", encoder_encrypted_der, NULL},                     \
+        {name, OURS ",output=pem,structure=EncryptedPrivateKeyInfo", encoder_encrypted_pem, NULL},                     \
+        {name, OURS ",output=der,structure=SubjectPublicKeyInfo", encoder_public_der, NULL},                           \
+        {name, OURS ",output=pem,structure=SubjectPublicKeyInfo", encoder_public_pem, NULL},                           \
+        {name, OURS ",output=der,structure=type-specific", encoder_specific_der, NULL},                                \
+        {name, OURS ",output=pem,structure=type-specific", encoder_specific_pem, NULL},                                \
+    {                                                                                                                  \
+        name, OURS ",output=text", encoder_text, NULL                                                                  \
+    }
+
+static const OSSL_ALGORITHM encoders[] = {
+    ENCODERS_OF(EC_NAMES),
+    ENCODERS_OF(RSA_NAMES),
+    ENCODERS_OF(PSS_NAMES),
+    {NULL, NULL, NULL, NULL},
+};
+
+#define STRUCTURE ",input=der,structure=" KEYFILE_STRUCTURE
+
+static const OSSL_ALGORITHM decoders[] = {
+    {"DER", OURS ",input=pem", decoder_pem, "key files in PEM"},
+    {EC_NAMES, OURS STRUCTURE, decoder_ec, "EC key files"},
+    {RSA_NAMES, OURS STRUCTURE, decoder_rsa, "RSA key files"},
+    {PSS_NAMES, OURS STRUCTURE, decoder_pss, "RSA-PSS key files"},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM stores[] = {
+    {"azihsm", OURS, store_azihsm, "keys by azihsm: URI"},
+    {NULL, NULL, NULL, NULL},
+};
 
 static const OSSL_ALGORITHM signatures[] = {
-    {"ECDSA", DEVICE, signature_ecdsa_functions, "ECDSA, device and software keys"},
-    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", DEVICE, signature_rsa_functions, "RSA, device and software keys"},
+    {"ECDSA", OURS, signature_ecdsa_functions, "ECDSA, device and software keys"},
+    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", OURS, signature_rsa_functions, "RSA, device and software keys"},
     {NULL, NULL, NULL, NULL},
 };
 
 static const OSSL_ALGORITHM asym_ciphers[] = {
-    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", DEVICE, asym_cipher_rsa_functions, "RSA, device and software keys"},
+    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", OURS, asym_cipher_rsa_functions, "RSA, device and software keys"},
     {NULL, NULL, NULL, NULL},
 };
 
 static const OSSL_ALGORITHM key_exchanges[] = {
-    {"ECDH", DEVICE, keyexch_ecdh_functions, "ECDH, device and software keys"},
+    {"ECDH", OURS, keyexch_ecdh_functions, "ECDH, device and software keys"},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -31,8 +83,8 @@ static const struct {
     int operation_id;
     const OSSL_ALGORITHM *algorithms;
 } operations[] = {
-    {OSSL_OP_SIGNATURE, signatures},
-    {OSSL_OP_ASYM_CIPHER, asym_ciphers},
+    {OSSL_OP_KEYMGMT, key_managers},  {OSSL_OP_ENCODER, encoders},     {OSSL_OP_DECODER, decoders},
+    {OSSL_OP_STORE, stores},          {OSSL_OP_SIGNATURE, signatures}, {OSSL_OP_ASYM_CIPHER, asym_ciphers},
     {OSSL_OP_KEYEXCH, key_exchanges},
 };
 

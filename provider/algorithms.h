@@ -15,4 +15,14 @@ extern const OSSL_DISPATCH keyexch_ecdh_functions[];
 /* The operation's table; a constant. NULL when we have nothing of the kind. */
 const OSSL_ALGORITHM *algorithms_query(int operation_id, int *no_cache);
 
+extern const OSSL_DISPATCH keymgmt_ec_carried[], keymgmt_ec_device[];
+extern const OSSL_DISPATCH keymgmt_rsa_carried[], keymgmt_rsa_device[];
+extern const OSSL_DISPATCH keymgmt_pss_carried[], keymgmt_pss_device[];
+extern const OSSL_DISPATCH encoder_private_der[], encoder_private_pem[];
+extern const OSSL_DISPATCH encoder_encrypted_der[], encoder_encrypted_pem[];
+extern const OSSL_DISPATCH encoder_specific_der[], encoder_specific_pem[];
+extern const OSSL_DISPATCH encoder_public_der[], encoder_public_pem[], encoder_text[];
+extern const OSSL_DISPATCH decoder_pem[], decoder_ec[], decoder_rsa[], decoder_pss[];
+extern const OSSL_DISPATCH store_azihsm[];
+
 #endif

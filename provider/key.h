@@ -71,13 +71,18 @@ void key_set_rejection(struct key *key, const uint8_t secret[32]);
 
 /* Takes over inner (which may be NULL) and computes what it has. */
 int key_set_inner(struct key *key, EVP_PKEY *inner);
-/* Takes over both: device's public half must be inner's. */
-int key_set_device(struct key *key, EVP_PKEY *inner, struct azihsm_key *device);
-/* What import, genpkey and the store were told about the key; copied. */
-struct key_origin {
-    char name[128]; /* label, or the file's name; "" when unknown */
-    bool session;
-};
+/*
+ * Makes it a device key. Takes over both; inner is the public half. device may be NULL: then broken says why, and every
+ * use of the private half fails with it (loading a key never fails for want of a device or a good configuration).
+ */
+int key_set_device(struct key *key, EVP_PKEY *inner, struct azihsm_key *device, const char *broken);
+/* Makes it the same device key as from, with an inner key of its own. */
+int key_share_device(struct key *key, EVP_PKEY *inner, const struct key *from);
+/* SHA-256 that names the partition a device key belongs to (32 bytes), or NULL when nobody told. */
+void key_set_hint(struct key *key, const uint8_t hint[32]);
+const uint8_t *key_hint(const struct key *key);
+/* enum azihsm_ecc_curve of a group name in any usual spelling; 0 when the device does not have it. */
+int key_curve_by_group(const char *group, uint32_t *curve);
 
 /*
  * Reference passed between our decoders or store and our keymgmt's load: the address of a `struct key *`, with its

@@ -1,0 +1,234 @@
+/*
+ * Decoders of key files, in two stages: PEM to DER, because libcrypto 3.0 drops PEM labels it does not know before any
+ * DER decoder sees them, and DER to a key of ours. They see every key any program loads, so what is not ours costs
+ * little, leaves no error behind and returns 1: "let others try". No device work.
+ */
+#include "algorithms.h"
+#include "keyload.h"
+
+#include <openssl/bio.h>
+#include <openssl/core_names.h>
+#include <openssl/core_object.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+#include <openssl/pem.h>
+#include <string.h>
+
+struct decoder {
+    struct provider *provider;
+    enum key_type type;
+};
+
+static OSSL_FUNC_decoder_newctx_fn pem_new, ec_new, rsa_new, pss_new;
+static OSSL_FUNC_decoder_freectx_fn decoder_free;
+static OSSL_FUNC_decoder_does_selection_fn decoder_does_selection;
+static OSSL_FUNC_decoder_decode_fn pem_decode, der_decode;
+static OSSL_FUNC_decoder_export_object_fn decoder_export;
+
+static void *decoder_new(void *provctx, enum key_type type)
+{
+    struct decoder *decoder = OPENSSL_zalloc(sizeof(*decoder));
+    if (decoder == NULL)
+        return NULL;
+    decoder->provider = provctx;
+    decoder->type = type;
+    return decoder;
+}
+
+static void decoder_free(void *ctx)
+{
+    OPENSSL_free(ctx);
+}
+
+/* A key file is a private key, whatever else it tells. */
+static int decoder_does_selection(void *provctx, int selection)
+{
+    (void)provctx;
+    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
+}
+
+/* ---- PEM ---- */
+
+static int pass_on(const struct decoder *decoder, struct azihsm_bytes der, OSSL_CALLBACK *callback, void *arg)
+{
+    struct keyfile file;
+    char why[200] = "it is no key file";
+    int object = OSSL_OBJECT_PKEY;
+    enum key_type type;
+
+    if (keyfile_decode(der, &file, why, sizeof(why)) != KEYFILE_OK)
+        return raise_error(decoder->provider, REASON_KEY_FILE, "%s", why);
+    type = keyload_type(&file);
+    keyfile_clear(&file);
+    if (type == KEY_TYPES)
+        return raise_error(decoder->provider, REASON_KEY_TYPE, "neither an EC nor an RSA key");
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &object),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)key_type_name(type), 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, (char *)KEYFILE_STRUCTURE, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, (void *)der.data, der.len),
+        OSSL_PARAM_construct_end(),
+    };
+    return callback(params, arg);
+}
+
+/* Exactly one block is consumed: others decode what follows. */
+static int pem_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *callback, void *arg,
+                      OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_arg)
+{
+    const struct decoder *decoder = ctx;
+    BIO *bio = provider_bio(decoder->provider, in);
+    char *name = NULL, *header = NULL;
+    unsigned char *der = NULL;
+    long len = 0;
+    int ok = 1;
+
+    (void)selection, (void)passphrase, (void)passphrase_arg;
+    if (bio == NULL)
+        return 0;
+    ERR_set_mark();
+    int found = PEM_read_bio(bio, &name, &header, &der, &len);
+    ERR_pop_to_mark();
+    if (found && strcmp(name, KEYFILE_PEM_PRIVATE) == 0)
+        ok = pass_on(decoder, (struct azihsm_bytes){der, (size_t)len}, callback, arg);
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_clear_free(der, (size_t)len);
+    BIO_free(bio);
+    return ok;
+}
+
+static void *pem_new(void *provctx)
+{
+    return decoder_new(provctx, KEY_TYPES);
+}
+
+/* ---- DER ---- */
+
+static bool read_bytes(BIO *bio, uint8_t *data, size_t len)
+{
+    size_t done = 0, got = 0;
+    while (done < len && BIO_read_ex(bio, data + done, len - done, &got) && got > 0)
+        done += got;
+    return done == len;
+}
+
+/* One DER SEQUENCE of a size a key file can have; NULL when something else stands there. */
+static uint8_t *read_object(BIO *bio, size_t *len)
+{
+    uint8_t header[4], *object;
+    size_t used = 2, content;
+    if (!read_bytes(bio, header, 2) || header[0] != 0x30)
+        return NULL;
+    content = header[1];
+    if (header[1] == 0x81 || header[1] == 0x82) {
+        size_t more = header[1] & 0x7fu;
+        if (!read_bytes(bio, header + used, more))
+            return NULL;
+        used += more;
+        content = more == 1 ? header[2] : (size_t)header[2] << 8 | header[3];
+    } else if (header[1] > 0x82)
+        return NULL;
+    object = OPENSSL_malloc(used + content);
+    if (object == NULL)
+        return NULL;
+    memcpy(object, header, used);
+    *len = used + content;
+    if (read_bytes(bio, object + used, content))
+        return object;
+    OPENSSL_free(object);
+    return NULL;
+}
+
+static int deliver(struct key *key, OSSL_CALLBACK *callback, void *arg)
+{
+    int object = OSSL_OBJECT_PKEY;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &object),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)key_type_name(key_type(key)), 0),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
+        OSSL_PARAM_construct_end(),
+    };
+    int ok = callback(params, arg);
+    key_free(key);
+    return ok;
+}
+
+static int decode_object(const struct decoder *decoder, struct azihsm_bytes der, OSSL_CALLBACK *callback, void *arg)
+{
+    struct keyfile file;
+    struct key *key = NULL;
+    char why[200] = "";
+    enum keyfile_result result = keyfile_decode(der, &file, why, sizeof(why));
+    bool mine = result == KEYFILE_OK && keyload_type(&file) == decoder->type;
+
+    if (mine)
+        key = keyload_file(decoder->provider, &file, &(struct device_choice){0});
+    keyfile_clear(&file);
+    if (result == KEYFILE_BAD || result == KEYFILE_FAILED)
+        return raise_error(decoder->provider, REASON_KEY_FILE, "%s", why);
+    if (!mine)
+        return 1;
+    return key != NULL && deliver(key, callback, arg);
+}
+
+static int der_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *callback, void *arg,
+                      OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_arg)
+{
+    const struct decoder *decoder = ctx;
+    BIO *bio = provider_bio(decoder->provider, in);
+    uint8_t *der;
+    size_t len = 0;
+    int ok = 1;
+
+    (void)selection, (void)passphrase, (void)passphrase_arg;
+    if (bio == NULL)
+        return 0;
+    ERR_set_mark();
+    der = read_object(bio, &len);
+    ERR_pop_to_mark();
+    if (der != NULL)
+        ok = decode_object(decoder, (struct azihsm_bytes){der, len}, callback, arg);
+    OPENSSL_free(der);
+    BIO_free(bio);
+    return ok;
+}
+
+/* For a keymgmt of another provider: there is nothing it could take. */
+static int decoder_export(void *ctx, const void *reference, size_t size, OSSL_CALLBACK *callback, void *arg)
+{
+    const struct decoder *decoder = ctx;
+    (void)reference, (void)size, (void)callback, (void)arg;
+    return raise_error(decoder->provider, REASON_NOT_EXPORTABLE, "to another provider");
+}
+
+static void *ec_new(void *provctx)
+{
+    return decoder_new(provctx, KEY_EC);
+}
+
+static void *rsa_new(void *provctx)
+{
+    return decoder_new(provctx, KEY_RSA);
+}
+
+static void *pss_new(void *provctx)
+{
+    return decoder_new(provctx, KEY_RSA_PSS);
+}
+
+#define DECODER(name, new, decode)                                                                                     \
+    const OSSL_DISPATCH decoder_##name[] = {                                                                           \
+        {OSSL_FUNC_DECODER_NEWCTX, (void (*)(void))(new)},                                                             \
+        {OSSL_FUNC_DECODER_FREECTX, (void (*)(void))decoder_free},                                                     \
+        {OSSL_FUNC_DECODER_DOES_SELECTION, (void (*)(void))decoder_does_selection},                                    \
+        {OSSL_FUNC_DECODER_DECODE, (void (*)(void))(decode)},                                                          \
+        {OSSL_FUNC_DECODER_EXPORT_OBJECT, (void (*)(void))decoder_export},                                             \
+        {0, NULL},                                                                                                     \
+    };
+
+DECODER(pem, pem_new, pem_decode)
+DECODER(ec, ec_new, der_decode)
+DECODER(rsa, rsa_new, der_decode)
+DECODER(pss, pss_new, der_decode)

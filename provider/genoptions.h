@@ -1,0 +1,44 @@
+/*
+ * The azihsm.* options of key generation and import (genpkey -pkeyopt), among them the vendor provider's own.
+ */
+#ifndef AZIHSM_PROVIDER_GENOPTIONS_H
+#define AZIHSM_PROVIDER_GENOPTIONS_H
+
+#include "key.h"
+
+/* azihsm.key_usage: digitalSignature (sign), keyEncipherment or dataEncipherment (decrypt), keyAgreement (derive). */
+#define GENOPTION_USAGE      "azihsm.key_usage"
+/* azihsm.session: the key dies with this process's session; default no. */
+#define GENOPTION_SESSION    "azihsm.session"
+/* azihsm.label: name kept in the device and in the key file. azihsm.tag: number to open it by (azihsm:?tag=). */
+#define GENOPTION_LABEL      "azihsm.label"
+#define GENOPTION_TAG        "azihsm.tag"
+/* azihsm.masked_key: write the bare masked blob to this file, as the vendor's provider does. */
+#define GENOPTION_MASKED_KEY "azihsm.masked_key"
+/* azihsm.input_key: do not generate; import the private key in this file (PEM or DER). */
+#define GENOPTION_INPUT_KEY  "azihsm.input_key"
+/* azihsm.name: also write the key file into the key directory under this name (azihsm://NAME). */
+#define GENOPTION_NAME       "azihsm.name"
+
+struct genoptions {
+    enum azihsm_usage usage; /* 0 = not said: sign */
+    bool session;
+    uint16_t tag;
+    char *label;
+    char *masked_key;
+    char *input_key;
+    char *name;
+};
+
+const OSSL_PARAM *genoptions_settable(void);
+/* Whether params holds any option of ours. */
+bool genoptions_present(const OSSL_PARAM params[]);
+/* Takes the options in params over those set before; other parameters are none of its business. */
+int genoptions_set(const struct provider *provider, struct genoptions *options, const OSSL_PARAM params[]);
+/* Whether they go together and with the type. */
+int genoptions_check(const struct provider *provider, const struct genoptions *options, enum key_type type);
+/* A view of options for client.h. */
+struct azihsm_key_spec genoptions_spec(const struct genoptions *options);
+void genoptions_clear(struct genoptions *options);
+
+#endif
