@@ -117,7 +117,7 @@ struct secret *secret_new(size_t len)
     struct header *header;
     struct secret *secret;
 
-    if (total < len)
+    if (len > SIZE_MAX / 2)
         return NULL;
     header = total <= PAGE ? claim((total + BLOCK - 1) / BLOCK) : map_locked(mapped_size(total));
     if (header == NULL)
