@@ -162,8 +162,7 @@ size_t judge_hmac(const char *hash, struct azihsm_bytes key, struct azihsm_bytes
     return len;
 }
 
-void judge_cbc(bool decrypt, struct azihsm_bytes key, const uint8_t iv[16], const uint8_t *in, uint8_t *out,
-               size_t len)
+void judge_cbc(bool decrypt, struct azihsm_bytes key, const uint8_t iv[16], const uint8_t *in, uint8_t *out, size_t len)
 {
     const EVP_CIPHER *cipher = key.len == 16   ? EVP_aes_128_cbc()
                                : key.len == 24 ? EVP_aes_192_cbc()

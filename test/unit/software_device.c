@@ -325,9 +325,9 @@ struct azihsm_endpoint *software_endpoint(struct software_device *device, bool w
 
     endpoint->base = (struct azihsm_endpoint){&transport, "test:"};
     endpoint->device = device;
-    assert_int_equal(inproc_endpoint_new(device->emulator, with_credential ? device->state->credential : NULL,
-                                         &endpoint->inner),
-                     AZIHSM_OK);
+    assert_int_equal(
+        inproc_endpoint_new(device->emulator, with_credential ? device->state->credential : NULL, &endpoint->inner),
+        AZIHSM_OK);
     return &endpoint->base;
 }
 
