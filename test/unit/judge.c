@@ -18,6 +18,16 @@
 
 #include <cmocka.h>
 
+struct azihsm_error judge_error;
+
+void judge_ok(azihsm_rc rc, const char *call, const char *file, int line)
+{
+    if (rc == AZIHSM_OK)
+        return;
+    print_error("%s: %s: %s\n", call, azihsm_rc_name(rc), judge_error.text);
+    _fail(file, line);
+}
+
 static EVP_PKEY *decode(struct azihsm_bytes spki)
 {
     const unsigned char *p = spki.data;

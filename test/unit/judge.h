@@ -36,6 +36,12 @@ void judge_xts_encrypt(const uint8_t data_key[32], const uint8_t tweak_key[32], 
 /* Signs a fixed digest with a P-256 key and judges the signature. */
 azihsm_rc judge_sign(struct azihsm_key *key, struct azihsm_error *err);
 
+/* OK(f(..., WHY)): the call must succeed, else the test ends with its words. One thread at a time. */
+extern struct azihsm_error judge_error;
+void judge_ok(azihsm_rc rc, const char *call, const char *file, int line);
+#define WHY      (&judge_error)
+#define OK(call) judge_ok((call), #call, __FILE__, __LINE__)
+
 #define BYTES(...) ((struct azihsm_bytes){__VA_ARGS__})
 
 #endif
