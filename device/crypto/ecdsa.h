@@ -9,7 +9,8 @@
 
 #include <openssl/types.h>
 
-enum { ECDSA_RAW_MAX = 132, ECDSA_DER_MAX = 139 };
+/* DER: two numbers of 66 bytes, of any value (a number a peer made up may need a sign byte), and three headers. */
+enum { ECDSA_RAW_MAX = 132, ECDSA_DER_MAX = 3 + 2 * (2 + 1 + 66) };
 
 /* width: bytes of r and of s (32, 48, 66); raw has twice that. AZIHSM_E_DECODE when der is no signature that fits. */
 azihsm_rc ecdsa_der_to_raw(struct azihsm_bytes der, size_t width, uint8_t *raw);

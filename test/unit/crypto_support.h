@@ -26,20 +26,23 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static OSSL_LIB_CTX *libctx;
+static OSSL_PROVIDER *null_provider, *default_provider;
 
 static inline int setup_libctx(void **state)
 {
     (void)state;
     /* an explicit provider keeps libcrypto from loading "default" into the default context behind our back */
-    if (OSSL_PROVIDER_load(NULL, "null") == NULL)
-        return -1;
+    null_provider = OSSL_PROVIDER_load(NULL, "null");
     libctx = OSSL_LIB_CTX_new();
-    return libctx != NULL && OSSL_PROVIDER_load(libctx, "default") != NULL ? 0 : -1;
+    default_provider = libctx == NULL ? NULL : OSSL_PROVIDER_load(libctx, "default");
+    return null_provider != NULL && default_provider != NULL ? 0 : -1;
 }
 
 static inline int teardown_libctx(void **state)
 {
     (void)state;
+    OSSL_PROVIDER_unload(default_provider);
+    OSSL_PROVIDER_unload(null_provider);
     OSSL_LIB_CTX_free(libctx);
     return 0;
 }

@@ -97,6 +97,9 @@ static void messages_sign_and_verify(void **state)
             assert_int_equal(ecdsa_verify_message(libctx, key, hash, view(message, 7), view(raw, len - 1)),
                              AZIHSM_STATUS_ECC_VERIFY_FAILED);
         }
+        memset(raw, 0xff, sizeof(raw)); /* numbers no signer makes */
+        assert_int_equal(ecdsa_verify_message(libctx, key, 2, view(message, 7), view(raw, len)),
+                         AZIHSM_STATUS_ECC_VERIFY_FAILED);
         assert_int_equal(ecdsa_sign_message(libctx, key, 0, view(message, 7), raw, &len), AZIHSM_E_ARGUMENT);
         EVP_PKEY_free(key);
     }
