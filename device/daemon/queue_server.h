@@ -4,7 +4,7 @@
  * It knows the shared memory and the sockets, and nothing of the device behind: that is a struct queue_backend, filled
  * in by azihsmd over the emulator and by tests over a fake. All backend functions may be called by any number of
  * threads at once, but after close(handle) none is called with that handle, and free_family comes after the close of
- * the family's last handle. Design: README.md, "Queue".
+ * the family's last handle. Design: device/transport/README.md.
  */
 #ifndef QUEUE_SERVER_H
 #define QUEUE_SERVER_H
