@@ -126,6 +126,26 @@ static void cbor_on_uint64(void *context, uint64_t value)
     cbor_token_number(context, CBOR_TOKEN_UINT, value);
 }
 
+static void cbor_on_negint8(void *context, uint8_t value)
+{
+    cbor_token_number(context, CBOR_TOKEN_NEGATIVE, value);
+}
+
+static void cbor_on_negint16(void *context, uint16_t value)
+{
+    cbor_token_number(context, CBOR_TOKEN_NEGATIVE, value);
+}
+
+static void cbor_on_negint32(void *context, uint32_t value)
+{
+    cbor_token_number(context, CBOR_TOKEN_NEGATIVE, value);
+}
+
+static void cbor_on_negint64(void *context, uint64_t value)
+{
+    cbor_token_number(context, CBOR_TOKEN_NEGATIVE, value);
+}
+
 static void cbor_on_bool(void *context, bool value)
 {
     cbor_token_number(context, CBOR_TOKEN_BOOL, value);
@@ -165,6 +185,10 @@ bool cbor_read_next(struct cbor_reader *reader, struct cbor_token *out)
     callbacks.uint16 = cbor_on_uint16;
     callbacks.uint32 = cbor_on_uint32;
     callbacks.uint64 = cbor_on_uint64;
+    callbacks.negint8 = cbor_on_negint8;
+    callbacks.negint16 = cbor_on_negint16;
+    callbacks.negint32 = cbor_on_negint32;
+    callbacks.negint64 = cbor_on_negint64;
     callbacks.boolean = cbor_on_bool;
     callbacks.array_start = cbor_on_array;
     callbacks.map_start = cbor_on_map;

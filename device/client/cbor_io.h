@@ -2,8 +2,8 @@
  * CBOR (RFC 8949) written to and read from the caller's own buffers, over libcbor's streaming interface.
  *
  * For state files and the control channel, whose contents may be secret: nothing is copied to memory we could not
- * cleanse. Only what we write is read: definite lengths, unsigned integers, byte and text strings, booleans, arrays and
- * maps. A writer or reader that failed once stays failed, so a sequence of calls needs one check at its end.
+ * cleanse. Only what we need is read: definite lengths, integers, byte and text strings, booleans, arrays and maps. A
+ * writer or reader that failed once stays failed, so a sequence of calls needs one check at its end.
  */
 #ifndef CLIENT_CBOR_IO_H
 #define CLIENT_CBOR_IO_H
@@ -33,6 +33,7 @@ void cbor_write_pair_text(struct cbor_writer *writer, const char *key, const cha
 enum cbor_token_type {
     CBOR_TOKEN_NONE,
     CBOR_TOKEN_UINT,
+    CBOR_TOKEN_NEGATIVE, /* -1 - value */
     CBOR_TOKEN_BOOL,
     CBOR_TOKEN_BYTES,
     CBOR_TOKEN_TEXT,

@@ -69,8 +69,8 @@ static uint64_t metrics_provisioned(const struct emu_counters *counters)
 static const struct metrics_gauge metrics_gauges[] = {
     {"handles", "Open device handles.", metrics_handles},
     {"sessions", "Sessions in the device.", metrics_sessions},
-    {"keys", "Keys in the device, its own included.", metrics_keys},
-    {"key_bytes", "Key storage in use.", metrics_key_bytes},
+    {"keys", "Keys of clients in the device.", metrics_keys},
+    {"key_bytes", "Key storage in use, the device's own keys included.", metrics_key_bytes},
     {"provisioned", "Whether a credential is established.", metrics_provisioned},
 };
 

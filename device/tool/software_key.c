@@ -1,0 +1,101 @@
+/*
+ * Reading software keys with libcrypto's store, in a library context of our own: no configuration, no other provider.
+ */
+#include "software_key.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/store.h>
+#include <openssl/ui.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PASSWORD_MAX = 256 };
+
+struct software_password {
+    const char *file;
+    bool failed;
+};
+
+static int software_ask(char *buf, int size)
+{
+    char *text = getpass("Password: ");
+    size_t len = text != NULL ? strlen(text) : 0;
+
+    if (text == NULL || len > (size_t)size)
+        return -1;
+    memcpy(buf, text, len);
+    OPENSSL_cleanse(text, len);
+    return (int)len;
+}
+
+/* pem_password_cb */
+static int software_password(char *buf, int size, int writing, void *arg)
+{
+    struct software_password *password = arg;
+    char line[PASSWORD_MAX];
+    FILE *file;
+    int len = -1;
+
+    (void)writing;
+    if (password->file == NULL)
+        return isatty(STDIN_FILENO) ? software_ask(buf, size) : -1;
+    file = fopen(password->file, "re");
+    if (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        len = (int)strcspn(line, "\r\n");
+        if (len <= size)
+            memcpy(buf, line, (size_t)len);
+        else
+            len = -1;
+    }
+    if (file != NULL)
+        fclose(file);
+    OPENSSL_cleanse(line, sizeof(line));
+    return len;
+}
+
+static EVP_PKEY *software_find(OSSL_STORE_CTX *store)
+{
+    EVP_PKEY *pkey = NULL;
+
+    while (pkey == NULL && !OSSL_STORE_eof(store)) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+
+        if (info == NULL)
+            break;
+        if (OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY)
+            pkey = OSSL_STORE_INFO_get1_PKEY(info);
+        OSSL_STORE_INFO_free(info);
+    }
+    return pkey;
+}
+
+int software_key_read(const char *path, const char *password_file, struct software_key *out)
+{
+    struct software_password password = {.file = password_file};
+    UI_METHOD *ui = UI_UTIL_wrap_read_pem_callback(software_password, 0);
+    OSSL_STORE_CTX *store = NULL;
+
+    *out = (struct software_key){.libctx = OSSL_LIB_CTX_new()};
+    if (out->libctx != NULL && ui != NULL && access(path, R_OK) == 0)
+        store = OSSL_STORE_open_ex(path, out->libctx, NULL, ui, &password, NULL, NULL, NULL);
+    if (store != NULL) {
+        OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY);
+        out->pkey = software_find(store);
+        OSSL_STORE_close(store);
+    }
+    UI_destroy_method(ui);
+    if (out->pkey != NULL)
+        return TOOL_OK;
+    software_key_free(out);
+    return tool_complain(TOOL_FAILED, "%s holds no private key that can be read (PEM, DER or PKCS#12%s)", path,
+                         password_file == NULL ? "; --password-file for an encrypted one" : ", or another password");
+}
+
+void software_key_free(struct software_key *key)
+{
+    EVP_PKEY_free(key->pkey);
+    OSSL_LIB_CTX_free(key->libctx);
+    *key = (struct software_key){0};
+}
