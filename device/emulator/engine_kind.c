@@ -3,41 +3,30 @@
  */
 #include "emulator/engine_kind.h"
 
-enum {
-    ENC_DEC = AZIHSM_ATTR_ENCRYPT | AZIHSM_ATTR_DECRYPT,
-    SIGN_VERIFY = AZIHSM_ATTR_SIGN | AZIHSM_ATTR_VERIFY,
-    DERIVE = AZIHSM_ATTR_DERIVE,
-    RSA_USES = ENC_DEC | SIGN_VERIFY,
-    UNWRAP = AZIHSM_ATTR_UNWRAP,
-    ECC_USES = SIGN_VERIFY | DERIVE,
-};
-
 #define RSA(name, modulus, form, cost, pub)                                                                            \
     {                                                                                                                  \
         .kind = AZIHSM_KEY_##name, .family = ENGINE_RSA, .bits = (modulus), .serialized = (form), .budget = (cost),    \
-        .usages_virtual = RSA_USES | UNWRAP, .usages_physical = RSA_USES, .public_kind = AZIHSM_KEY_##pub              \
+        .public_kind = AZIHSM_KEY_##pub                                                                                \
     }
 #define ECC(size, width, form)                                                                                         \
     {                                                                                                                  \
         .kind = AZIHSM_KEY_ECC##size##_PRIVATE, .family = ENGINE_ECC, .curve = AZIHSM_CURVE_P##size,                   \
-        .serialized = (form), .budget = (width), .usages_virtual = ECC_USES, .usages_physical = ECC_USES,              \
-        .public_kind = AZIHSM_KEY_ECC##size##_PUBLIC                                                                   \
+        .serialized = (form), .budget = (width), .public_kind = AZIHSM_KEY_ECC##size##_PUBLIC                          \
     }
-#define RAW(name, group, least, most, form, cost, use)                                                                 \
+#define RAW(name, group, len, cost)                                                                                    \
     {                                                                                                                  \
-        .kind = AZIHSM_KEY_##name, .family = (group), .min_len = (least), .max_len = (most), .serialized = (form),     \
-        .budget = (cost), .usages_virtual = (use), .usages_physical = (use)                                            \
+        .kind = AZIHSM_KEY_##name, .family = (group), .min_len = (len), .max_len = (len), .serialized = (len),         \
+        .budget = (cost)                                                                                               \
     }
 #define SECRET(size, len)                                                                                              \
     {                                                                                                                  \
         .kind = AZIHSM_KEY_SECRET##size, .family = ENGINE_SECRET, .curve = AZIHSM_CURVE_P##size, .min_len = (len),     \
-        .max_len = (len), .serialized = (len), .budget = (len), .usages_virtual = DERIVE, .usages_physical = DERIVE    \
+        .max_len = (len), .serialized = (len), .budget = (len)                                                         \
     }
 #define HMAC(name, group, size, least, most, form)                                                                     \
     {                                                                                                                  \
         .kind = AZIHSM_KEY_##name, .family = (group), .hash = AZIHSM_HASH_SHA##size, .min_len = (least),               \
-        .max_len = (most), .serialized = (form), .budget = (form), .usages_virtual = SIGN_VERIFY,                      \
-        .usages_physical = SIGN_VERIFY | DERIVE                                                                        \
+        .max_len = (most), .serialized = (form), .budget = (form)                                                      \
     }
 
 static const struct engine_kind kinds[] = {
@@ -50,19 +39,19 @@ static const struct engine_kind kinds[] = {
     ECC(256, 32, 138),
     ECC(384, 48, 185),
     ECC(521, 68, 241),
-    RAW(AES128, ENGINE_AES, 16, 16, 16, 16, ENC_DEC),
-    RAW(AES192, ENGINE_AES, 24, 24, 24, 24, ENC_DEC),
-    RAW(AES256, ENGINE_AES, 32, 32, 32, 32, ENC_DEC),
-    RAW(AES_XTS_BULK256, ENGINE_AES_BULK, 32, 32, 32, 2, ENC_DEC),
-    RAW(AES_GCM_BULK256, ENGINE_AES_BULK, 32, 32, 32, 2, ENC_DEC),
-    RAW(AES_GCM_BULK256_UNAPPROVED, ENGINE_AES_BULK, 32, 32, 32, 2, ENC_DEC),
+    RAW(AES128, ENGINE_AES, 16, 16),
+    RAW(AES192, ENGINE_AES, 24, 24),
+    RAW(AES256, ENGINE_AES, 32, 32),
+    RAW(AES_XTS_BULK256, ENGINE_AES_BULK, 32, 2),
+    RAW(AES_GCM_BULK256, ENGINE_AES_BULK, 32, 2),
+    RAW(AES_GCM_BULK256_UNAPPROVED, ENGINE_AES_BULK, 32, 2),
     SECRET(256, 32),
     SECRET(384, 48),
     SECRET(521, 66),
     HMAC(HMAC_SHA256, ENGINE_HMAC, 256, 32, 32, 32),
     HMAC(HMAC_SHA384, ENGINE_HMAC, 384, 48, 48, 48),
     HMAC(HMAC_SHA512, ENGINE_HMAC, 512, 64, 64, 64),
-    RAW(AES_CBC256_HMAC384, ENGINE_MASKING, 80, 80, 80, 80, ENC_DEC),
+    RAW(AES_CBC256_HMAC384, ENGINE_MASKING, 80, 80),
     HMAC(VAR_HMAC256, ENGINE_VAR_HMAC, 256, 32, 64, 0),
     HMAC(VAR_HMAC384, ENGINE_VAR_HMAC, 384, 48, 128, 0),
     HMAC(VAR_HMAC512, ENGINE_VAR_HMAC, 512, 64, 128, 0),
@@ -74,11 +63,6 @@ const struct engine_kind *engine_kind_find(uint32_t kind)
         if (kinds[i].kind == kind)
             return &kinds[i];
     return NULL;
-}
-
-uint32_t engine_kind_usages(const struct engine_kind *info, enum azihsm_device_kind profile)
-{
-    return profile == AZIHSM_DEVICE_PHYSICAL ? info->usages_physical : info->usages_virtual;
 }
 
 /* Kind of a family on that curve; 0 when there is none. */

@@ -1,6 +1,7 @@
 /*
- * What the device knows about each kind of key: family, sizes, hash, permitted usages. One constant table.
- * Source: ddi-protocol 5.3, 5.13, device-behaviour 1.2, 5.5, 6.2.
+ * What the device knows about each kind of key: family, sizes, hash. One constant table.
+ * Source: ddi-protocol 5.3, device-behaviour 1.2, 5.5. What a kind may be used for
+ * is the device's business (usage.h).
  */
 #ifndef EMULATOR_ENGINE_KIND_H
 #define EMULATOR_ENGINE_KIND_H
@@ -21,22 +22,18 @@ enum engine_family {
 struct engine_kind {
     uint32_t kind; /* enum azihsm_key_kind */
     enum engine_family family;
-    uint16_t bits;           /* RSA modulus; 0 otherwise */
-    uint32_t curve;          /* ECC and secrets: enum azihsm_ecc_curve; 0 otherwise */
-    uint32_t hash;           /* HMAC kinds: enum azihsm_hash; 0 otherwise */
-    uint16_t min_len;        /* raw kinds: bytes of the key */
-    uint16_t max_len;        /* equal to min_len except for variable-length HMAC */
-    uint16_t serialized;     /* plaintext size inside a masked key; 0: the key's own length (variable-length HMAC) */
-    uint16_t budget;         /* bytes of table storage; 0: the key's own length */
-    uint32_t usages_virtual; /* permitted usages, AZIHSM_ATTR_ bits (6.2) */
-    uint32_t usages_physical;
+    uint16_t bits;        /* RSA modulus; 0 otherwise */
+    uint32_t curve;       /* ECC and secrets: enum azihsm_ecc_curve; 0 otherwise */
+    uint32_t hash;        /* HMAC kinds: enum azihsm_hash; 0 otherwise */
+    uint16_t min_len;     /* raw kinds: bytes of the key */
+    uint16_t max_len;     /* equal to min_len except for variable-length HMAC */
+    uint16_t serialized;  /* plaintext size inside a masked key; 0: the key's own length (variable-length HMAC) */
+    uint16_t budget;      /* bytes of table storage; 0: the key's own length */
     uint32_t public_kind; /* 19..24 for RSA and ECC; 0 otherwise */
 };
 
 /* NULL for a kind the device does not store (public kinds, 0xFFFF, unknown). Static storage. */
 const struct engine_kind *engine_kind_find(uint32_t kind);
-/* Permitted usages in a profile: AZIHSM_ATTR_ bits, pairs complete. */
-uint32_t engine_kind_usages(const struct engine_kind *info, enum azihsm_device_kind profile);
 /* Kind of a generated key; 0 for an unknown argument. */
 uint32_t engine_kind_of_curve(uint32_t curve);
 uint32_t engine_kind_of_aes_size(uint32_t aes_key_size);
