@@ -162,7 +162,7 @@ static int encode_text(const struct encoder *encoder, OSSL_CORE_BIO *out, const 
     if (label.len > 0)
         BIO_printf(bio, "label: %.*s\n", (int)label.len, (const char *)label.data);
     BIO_free(bio);
-    return encode_inner(encoder, out, key, selection & ~PRIVATE, callback, arg);
+    return encode_inner(encoder, out, key, (selection & ~PRIVATE) | PUBLIC, callback, arg);
 }
 
 static int encoder_encode(void *ctx, OSSL_CORE_BIO *out, const void *object, const OSSL_PARAM abstract[], int selection,
