@@ -25,6 +25,7 @@ static const OSSL_ALGORITHM key_managers[] = {
     {RSA_NAMES, DEVICE, keymgmt_rsa_device, "RSA keys in the device"},
     {PSS_NAMES, CARRIED, keymgmt_pss_carried, "RSA-PSS keys in software"},
     {PSS_NAMES, DEVICE, keymgmt_pss_device, "RSA-PSS keys in the device"},
+    {GROUP_KEY_TYPE, OURS, keymgmt_ec_carried, "EC keys in software, for TLS groups"},
     {NULL, NULL, NULL, NULL},
 };
 

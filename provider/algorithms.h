@@ -15,6 +15,9 @@ extern const OSSL_DISPATCH keyexch_ecdh_functions[];
 /* The operation's table; a constant. NULL when we have nothing of the kind. */
 const OSSL_ALGORITHM *algorithms_query(int operation_id, int *no_cache);
 
+/* Key type of the TLS groups we announce (capabilities.c). */
+#define GROUP_KEY_TYPE "AZIHSM-GROUP-EC"
+
 extern const OSSL_DISPATCH keymgmt_ec_carried[], keymgmt_ec_device[];
 extern const OSSL_DISPATCH keymgmt_rsa_carried[], keymgmt_rsa_device[];
 extern const OSSL_DISPATCH keymgmt_pss_carried[], keymgmt_pss_device[];

@@ -12,6 +12,7 @@ static OSSL_FUNC_provider_gettable_params_fn gettable_params;
 static OSSL_FUNC_provider_get_params_fn get_params;
 static OSSL_FUNC_provider_query_operation_fn query_operation;
 static OSSL_FUNC_provider_get_reason_strings_fn get_reason_strings;
+static OSSL_FUNC_provider_get_capabilities_fn get_capabilities;
 
 static void teardown(void *provctx)
 {
@@ -62,12 +63,18 @@ static const OSSL_ITEM *get_reason_strings(void *provctx)
     return error_reason_strings();
 }
 
+static int get_capabilities(void *provctx, const char *capability, OSSL_CALLBACK *callback, void *arg)
+{
+    return capabilities_get(provctx, capability, callback, arg);
+}
+
 static const OSSL_DISPATCH functions[] = {
     {OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))teardown},
     {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable_params},
     {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params},
     {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query_operation},
     {OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, (void (*)(void))get_reason_strings},
+    {OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))get_capabilities},
     {0, NULL},
 };
 

@@ -174,8 +174,11 @@ struct key *keyload_blob(struct provider *provider, struct azihsm_bytes blob, co
 {
     struct azihsm_error err = {0};
     struct azihsm_key *device = blob_key(provider, blob, (struct azihsm_bytes){0}, choice, &err);
-    if (device == NULL) {
-        raise_device(provider, &err, "UnmaskKey");
+    if (device != NULL)
+        err.rc = azihsm_key_load(device, &err);
+    if (err.rc != AZIHSM_OK) {
+        raise_device(provider, &err, "masked key");
+        azihsm_key_free(device);
         return NULL;
     }
     return keyload_device(provider, KEY_TYPES, device, NULL);

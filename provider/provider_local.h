@@ -47,4 +47,7 @@ void provider_configure(struct provider *provider);
 /* configuration.c: traces a warning when neither default nor fips is active in the application's context (C-11). */
 void provider_warn_alone(struct provider *provider);
 
+/* capabilities.c */
+int capabilities_get(const struct provider *provider, const char *capability, OSSL_CALLBACK *callback, void *arg);
+
 #endif

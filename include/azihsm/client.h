@@ -75,8 +75,8 @@ struct azihsm_key_spec {
 };
 
 /* From a masked blob and (asymmetric keys) its SPKI; copies both. No device work. AZIHSM_E_DECODE when the blob is
- * malformed. The vendor's bare blob files come without SPKI: when spki of an asymmetric key is empty, the key is made
- * resident here and now, and its public half is what the device says (azihsm_key_spki). */
+ * malformed. The vendor's bare blob files come without SPKI: spki of an asymmetric key may be empty, and after
+ * azihsm_key_load its public half is what the device says (azihsm_key_spki). */
 azihsm_rc azihsm_key_from_blob(struct azihsm_client *client, struct azihsm_bytes masked_key, struct azihsm_bytes spki,
                                struct azihsm_key **out, struct azihsm_error *err);
 /* A named key in the device (OpenKey). There is no blob: the key is gone after a reset. */
