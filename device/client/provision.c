@@ -82,7 +82,11 @@ static azihsm_rc provision_verify_owner(struct provision_run *run)
 
 /* ---- a partition that is not ---- */
 
-/* Hardware masks BK3 once per life of its boot key and then refuses: what was masked before is still good. */
+/*
+ * Hardware masks BK3 once in the life of its boot key and refuses to do it again; what was masked then stays good until
+ * a power cycle draws a new boot key. So the stored blob is tried first and a new one is asked for only when there is
+ * none or the device refuses it.
+ */
 static azihsm_rc provision_init_bk3(struct provision_run *run)
 {
     struct azihsm_init_bk3_req req = {.bk3 = {run->state->bk3, sizeof(run->state->bk3)}};
@@ -92,8 +96,6 @@ static azihsm_rc provision_init_bk3(struct provision_run *run)
 
     if (rc == AZIHSM_OK)
         rc = provision_keep(run, &run->state->masked_bk3, resp.masked_bk3);
-    else if (rc == AZIHSM_STATUS_BK3_ALREADY_INITIALIZED && run->state->masked_bk3.len > 0)
-        rc = AZIHSM_OK;
     else
         rc = provision_fail(run, AZIHSM_OP_INIT_BK3, rc);
     /* The request carried BK3 in clear. */
@@ -195,21 +197,41 @@ static bool provision_lost_race(azihsm_rc rc)
            rc == AZIHSM_STATUS_PARTITION_ALREADY_PROVISIONED;
 }
 
+static bool provision_refuses_blobs(azihsm_rc rc)
+{
+    return rc == AZIHSM_STATUS_MASKED_KEY_DECODE_FAILED || rc == AZIHSM_STATUS_UNMASKING_BK3_FAILED ||
+           rc == AZIHSM_STATUS_MASKED_BK_BOOT_NOT_PRESENT;
+}
+
+static azihsm_rc provision_race_to_establish(struct provision_run *run)
+{
+    azihsm_rc rc = AZIHSM_STATUS_NONCE_MISMATCH;
+    int attempt;
+
+    for (attempt = 0; attempt < PROVISION_ATTEMPTS && rc == AZIHSM_STATUS_NONCE_MISMATCH; attempt++)
+        rc = provision_try_establish(run);
+    return rc;
+}
+
 static azihsm_rc provision_establish(struct provision_run *run, enum provision_outcome *outcome)
 {
-    azihsm_rc rc = provision_init_bk3(run);
-    int attempt;
+    bool masked_now = run->state->masked_bk3.len == 0;
+    azihsm_rc rc = masked_now ? provision_init_bk3(run) : AZIHSM_OK;
 
     if (rc != AZIHSM_OK)
         return rc;
-    rc = AZIHSM_STATUS_NONCE_MISMATCH;
-    for (attempt = 0; attempt < PROVISION_ATTEMPTS && rc == AZIHSM_STATUS_NONCE_MISMATCH; attempt++)
-        rc = provision_try_establish(run);
+    rc = provision_race_to_establish(run);
+    if (provision_refuses_blobs(rc) && !masked_now) {
+        rc = provision_init_bk3(run);
+        if (rc != AZIHSM_OK)
+            return rc;
+        rc = provision_race_to_establish(run);
+    }
     if (provision_lost_race(rc)) {
         *outcome = PROVISION_ALREADY;
         return AZIHSM_OK;
     }
-    if (rc == AZIHSM_STATUS_MASKED_KEY_DECODE_FAILED || rc == AZIHSM_STATUS_UNMASKING_BK3_FAILED)
+    if (provision_refuses_blobs(rc))
         return azihsm_error_set(
             run->err, AZIHSM_E_MISMATCH,
             "provisioning: the device refuses the stored backup keys (%s): they were made by another "

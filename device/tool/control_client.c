@@ -87,9 +87,9 @@ static azihsm_rc control_exchange(struct tool *tool, const char *path, int fd, c
         return azihsm_error_set(&tool->err, AZIHSM_E_TIMEOUT, "azihsmd does not answer on %s", path);
     if (got >= 0)
         got = recv(fd, out->buf, CONTROL_CLIENT_REPLY_MAX, 0);
-    if (got == 0)
+    if (got == 0 || (got < 0 && (errno == EPIPE || errno == ECONNRESET)))
         return azihsm_error_set(&tool->err, AZIHSM_E_PERMISSION,
-                                "azihsmd closed %s: only root and its own user may ask", path);
+                                "azihsmd closed %s: only root and the user azihsmd runs as may ask", path);
     if (got < 0)
         return azihsm_error_set(&tool->err, AZIHSM_E_LOST, "%s: %s", path, strerror(errno));
     out->map = (struct azihsm_bytes){out->buf, (size_t)got};
