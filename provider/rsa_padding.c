@@ -280,7 +280,7 @@ static int prf(EVP_MAC_CTX *mac, const char *label, uint8_t *out, size_t len)
 static int mac_set_key(EVP_MAC_CTX *mac, const uint8_t *key)
 {
     char digest[] = "SHA256";
-    OSSL_PARAM params[] = {OSSL_PARAM_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_END};
+    OSSL_PARAM params[] = {OSSL_PARAM_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, sizeof(digest) - 1), OSSL_PARAM_END};
 
     return EVP_MAC_init(mac, key, 32, params);
 }

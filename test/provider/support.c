@@ -124,15 +124,19 @@ bool is_rsa(const char *kind)
 EVP_PKEY *make_key(OSSL_LIB_CTX *ctx, const char *propq, const char *kind)
 {
     bool rsa = is_rsa(kind);
+    char group[16], use = kind[strlen(kind) - 1];
     EVP_PKEY_CTX *gen = EVP_PKEY_CTX_new_from_name(ctx, !rsa ? "EC" : kind[0] == 'R' ? "RSA" : "RSA-PSS", propq);
     EVP_PKEY *key = NULL;
 
     assert_non_null(gen);
+    snprintf(group, sizeof(group), "%.*s", (int)strcspn(kind, "x"), kind);
     good(EVP_PKEY_keygen_init(gen));
     if (rsa)
         good(EVP_PKEY_CTX_set_rsa_keygen_bits(gen, atoi(kind + 4)));
     else
-        good(EVP_PKEY_CTX_set_group_name(gen, kind));
+        good(EVP_PKEY_CTX_set_group_name(gen, group));
+    if (propq != NULL && (use == 'd' || use == 'x'))
+        good(EVP_PKEY_CTX_ctrl_str(gen, "azihsm.key_usage", use == 'd' ? "keyEncipherment" : "keyAgreement"));
     good(EVP_PKEY_keygen(gen, &key));
     EVP_PKEY_CTX_free(gen);
     return key;

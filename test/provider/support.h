@@ -42,7 +42,10 @@ void assert_bad(long ok, const char *text, const char *file, int line);
 /* Whether some error of the queue says text (reason or data); the queue is left. */
 bool error_says(const char *text);
 
-/* Kinds: "P-256", "P-384", "P-521", "RSA-2048" ..., "PSS-2048" ... */
+/*
+ * Kinds: "P-256", "P-384", "P-521", "RSA-2048" ..., "PSS-2048" ...: keys that sign. A device key has one use only: with
+ * a d at the end it decrypts, with an x it derives.
+ */
 EVP_PKEY *make_key(OSSL_LIB_CTX *ctx, const char *propq, const char *kind);
 EVP_PKEY *device_key(OSSL_LIB_CTX *ctx, const char *kind);   /* a key of the device, cached per context and kind */
 EVP_PKEY *software_key(OSSL_LIB_CTX *ctx, const char *kind); /* in ctx by default provider; cached likewise */

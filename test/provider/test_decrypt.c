@@ -8,7 +8,7 @@
 #include <openssl/rand.h>
 
 static OSSL_LIB_CTX *ctx;
-static const char *const kinds[] = {"RSA-2048", "RSA-3072", "RSA-4096"};
+static const char *const kinds[] = {"RSA-2048d", "RSA-3072d", "RSA-4096d"};
 static const char *const digests[] = {"SHA1", "SHA224", "SHA256", "SHA384", "SHA512", "SHA512-256", "SHA3-256"};
 enum { KINDS = 3, DIGESTS = sizeof(digests) / sizeof(digests[0]), BLOCK_MAX = 512 };
 
@@ -82,7 +82,7 @@ static void test_oaep(void **state)
             check_oaep(kinds[k], &oaep, 48);
             check_oaep(kinds[k], &oaep, 126);
         }
-    check_oaep("RSA-2048", &(struct oaep){NULL, NULL, NULL}, 214); /* SHA-1 is the default */
+    check_oaep("RSA-2048d", &(struct oaep){NULL, NULL, NULL}, 214); /* SHA-1 is the default */
 }
 
 static void test_oaep_faults(void **state)
@@ -91,7 +91,7 @@ static void test_oaep_faults(void **state)
                                                                {"SHA256", NULL, NULL},
                                                                {"SHA256", "SHA1", "label"},
                                                                {"SHA1", NULL, "label"}};
-    EVP_PKEY *key = device_key(ctx, "RSA-2048");
+    EVP_PKEY *key = device_key(ctx, "RSA-2048d");
     uint8_t cipher[BLOCK_MAX], out[BLOCK_MAX];
     size_t outlen;
 
@@ -127,7 +127,7 @@ static void test_pkcs1(void **state)
 /* A malformed ciphertext decrypts to the same nonsense every time, in every context, and raises nothing. */
 static void test_pkcs1_implicit_rejection(void **state)
 {
-    EVP_PKEY *key = device_key(ctx, "RSA-2048");
+    EVP_PKEY *key = device_key(ctx, "RSA-2048d");
     uint8_t cipher[BLOCK_MAX], first[BLOCK_MAX], again[BLOCK_MAX];
     size_t firstlen, againlen, lengths = 0, before = 0;
 
@@ -173,7 +173,7 @@ static int decrypt_tls(EVP_PKEY *key, const uint8_t *cipher, unsigned client, un
 
 static void test_tls_premaster(void **state)
 {
-    EVP_PKEY *key = device_key(ctx, "RSA-2048");
+    EVP_PKEY *key = device_key(ctx, "RSA-2048d");
     uint8_t secret[48], cipher[BLOCK_MAX], out[48], again[48];
 
     (void)state;
@@ -195,7 +195,7 @@ static void test_tls_premaster(void **state)
 
 static void test_no_padding(void **state)
 {
-    EVP_PKEY *key = device_key(ctx, "RSA-2048");
+    EVP_PKEY *key = device_key(ctx, "RSA-2048d");
     uint8_t in[256], cipher[BLOCK_MAX], out[BLOCK_MAX];
     size_t outlen;
 
@@ -210,7 +210,7 @@ static void test_no_padding(void **state)
 
 static void test_lengths(void **state)
 {
-    EVP_PKEY *key = device_key(ctx, "RSA-2048");
+    EVP_PKEY *key = device_key(ctx, "RSA-2048d");
     EVP_PKEY_CTX *pctx = EVP_PKEY_CTX_new_from_pkey(ctx, key, NULL);
     uint8_t cipher[BLOCK_MAX], out[BLOCK_MAX];
     size_t len = 255;
@@ -230,7 +230,7 @@ static void test_lengths(void **state)
 static void test_copy(void **state)
 {
     struct oaep oaep = {"SHA384", "SHA256", "copied"};
-    EVP_PKEY *key = device_key(ctx, "RSA-2048");
+    EVP_PKEY *key = device_key(ctx, "RSA-2048d");
     EVP_PKEY_CTX *pctx = EVP_PKEY_CTX_new_from_pkey(ctx, key, NULL), *copy;
     uint8_t cipher[BLOCK_MAX], out[BLOCK_MAX];
     size_t len = sizeof(out);

@@ -88,8 +88,8 @@ static size_t derive(EVP_PKEY *key, EVP_PKEY *peer, OSSL_LIB_CTX *ctx, const cha
     good(EVP_PKEY_derive_init(pctx));
     if (kdf != NULL) {
         size_t want = 100;
-        OSSL_PARAM params[] = {OSSL_PARAM_utf8_string(OSSL_EXCHANGE_PARAM_KDF_TYPE, (char *)kdf, 0),
-                               OSSL_PARAM_utf8_string(OSSL_EXCHANGE_PARAM_KDF_DIGEST, "SHA256", 0),
+        OSSL_PARAM params[] = {OSSL_PARAM_utf8_string(OSSL_EXCHANGE_PARAM_KDF_TYPE, (char *)kdf, strlen(kdf)),
+                               OSSL_PARAM_utf8_string(OSSL_EXCHANGE_PARAM_KDF_DIGEST, "SHA256", 6),
                                OSSL_PARAM_size_t(OSSL_EXCHANGE_PARAM_KDF_OUTLEN, &want), OSSL_PARAM_END};
         good(EVP_PKEY_CTX_set_params(pctx, params));
     }

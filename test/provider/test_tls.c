@@ -14,19 +14,21 @@ struct handshake {
     const char *client_key; /* kind of a device key, NULL: no client certificate */
 };
 
+/* A kind ending in d has a key that decrypts: RSA key exchange, the certificate signed by somebody else. */
 static const struct handshake handshakes[] = {
     {"P-256", TLS1_3_VERSION, NULL, NULL, NULL},
     {"P-384", TLS1_3_VERSION, NULL, NULL, NULL},
     {"P-521", TLS1_3_VERSION, NULL, NULL, NULL},
     {"RSA-2048", TLS1_3_VERSION, NULL, NULL, NULL},
-    {"RSA-2048", TLS1_3_VERSION, NULL, "rsa_pss_rsae_sha512", NULL},
+    {"RSA-2048", TLS1_3_VERSION, NULL, "rsa_pss_rsae_sha512:RSA+SHA256", NULL},
     {"PSS-2048", TLS1_3_VERSION, NULL, "rsa_pss_pss_sha256", NULL},
     {"P-256", TLS1_2_VERSION, NULL, NULL, NULL},
-    {"P-256", TLS1_2_VERSION, NULL, "ECDSA+SHA1:ECDSA+SHA512", NULL},
+    {"P-256", TLS1_2_VERSION, NULL, "ECDSA+SHA512:ECDSA+SHA256", NULL},
     {"RSA-2048", TLS1_2_VERSION, NULL, NULL, NULL},
-    {"RSA-2048", TLS1_2_VERSION, NULL, "rsa_pss_rsae_sha384", NULL},
+    {"RSA-2048", TLS1_2_VERSION, NULL, "rsa_pss_rsae_sha384:RSA+SHA256", NULL},
     {"RSA-2048", TLS1_2_VERSION, NULL, "RSA+SHA256", NULL},
-    {"RSA-2048", TLS1_2_VERSION, "AES128-SHA:@SECLEVEL=0", "RSA+SHA256", NULL},
+    {"RSA-2048d", TLS1_2_VERSION, "AES128-SHA:@SECLEVEL=0", NULL, NULL},
+    {"RSA-2048d", TLS1_1_VERSION, "AES128-SHA:@SECLEVEL=0", NULL, NULL},
     {"RSA-2048", TLS1_1_VERSION, "ECDHE-RSA-AES128-SHA:@SECLEVEL=0", NULL, NULL},
     {"P-256", TLS1_3_VERSION, NULL, NULL, "P-256"},
     {"P-256", TLS1_3_VERSION, NULL, NULL, "RSA-2048"},
@@ -35,7 +37,12 @@ static const struct handshake handshakes[] = {
 };
 enum { HANDSHAKES = sizeof(handshakes) / sizeof(handshakes[0]) };
 
-static X509 *certificate(EVP_PKEY *key, OSSL_LIB_CTX *ctx)
+static bool decrypts(const char *kind)
+{
+    return kind[strlen(kind) - 1] == 'd';
+}
+
+static X509 *certificate(EVP_PKEY *key, EVP_PKEY *signer, OSSL_LIB_CTX *ctx)
 {
     X509 *x = X509_new_ex(ctx, NULL);
     X509_NAME *name = X509_get_subject_name(x);
@@ -48,7 +55,7 @@ static X509 *certificate(EVP_PKEY *key, OSSL_LIB_CTX *ctx)
     good(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0));
     good(X509_set_issuer_name(x, name));
     good(X509_set_pubkey(x, key));
-    good(EVP_DigestSignInit_ex(md, NULL, "SHA256", ctx, NULL, key, NULL));
+    good(EVP_DigestSignInit_ex(md, NULL, "SHA256", ctx, NULL, signer, NULL));
     good(X509_sign_ctx(x, md));
     EVP_MD_CTX_free(md);
     return x;
@@ -78,6 +85,7 @@ static void give_key(SSL_CTX *ssl, EVP_PKEY *key, X509 *x)
 static void trust(SSL_CTX *ssl, X509 *x)
 {
     good(X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), x));
+    good(X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN));
     SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 }
 
@@ -116,21 +124,26 @@ static void connect_sides(SSL_CTX *server_ctx, SSL_CTX *client_ctx)
 }
 
 /* SSL contexts are made before the keys here (C-07); test_tls_key_first does it the other way round. */
-static void run(OSSL_LIB_CTX *server_lib, OSSL_LIB_CTX *client_lib, const struct handshake *h, bool device)
+static void run(const char *name, OSSL_LIB_CTX *server_lib, OSSL_LIB_CTX *client_lib, const struct handshake *h,
+                bool device)
 {
     SSL_CTX *server = side(server_lib, true, h), *client = side(client_lib, false, h);
     EVP_PKEY *key = device ? device_key(server_lib, h->kind) : software_key(server_lib, h->kind);
-    X509 *x = certificate(key, server_lib);
+    EVP_PKEY *signer = decrypts(h->kind) ? software_key(server_lib, "RSA-3072") : key;
+    X509 *x = certificate(key, signer, server_lib);
 
     give_key(server, key, x);
     trust(client, x);
     if (h->client_key != NULL) {
         EVP_PKEY *client_key = device ? device_key(client_lib, h->client_key) : software_key(client_lib, h->client_key);
-        X509 *client_x = certificate(client_key, client_lib);
+        X509 *client_x = certificate(client_key, client_key, client_lib);
         give_key(client, client_key, client_x);
         trust(server, client_x);
         X509_free(client_x);
     }
+    print_message("%s: %s key in %s, protocol %04x, sigalgs %s, client key %s\n", name, h->kind,
+                  device ? "device" : "software", (unsigned)h->version, h->sigalgs == NULL ? "default" : h->sigalgs,
+                  h->client_key == NULL ? "none" : h->client_key);
     connect_sides(server, client);
     X509_free(x);
     SSL_CTX_free(client);
@@ -143,8 +156,8 @@ static void test_device_server(void **state)
     for (size_t o = 0; o < ORDERS; o++)
         for (size_t h = 0; h < HANDSHAKES; h++) {
             if (handshakes[h].client_key == NULL)
-                run(order(orders[o]), software(), &handshakes[h], true);
-            run(order(orders[o]), order(orders[o]), &handshakes[h], true);
+                run(orders[o], order(orders[o]), software(), &handshakes[h], true);
+            run(orders[o], order(orders[o]), order(orders[o]), &handshakes[h], true);
         }
 }
 
@@ -155,7 +168,7 @@ static void test_software_server(void **state)
     (void)state;
     for (size_t o = 0; o < ORDERS; o++)
         for (size_t h = 0; h < HANDSHAKES; h++)
-            run(order(orders[o]), order(orders[o]), &handshakes[h], false);
+            run(orders[o], order(orders[o]), order(orders[o]), &handshakes[h], false);
     assert_int_equal(device_requests(NULL), before);
 }
 
@@ -163,7 +176,7 @@ static void test_key_first(void **state)
 {
     OSSL_LIB_CTX *ctx = order("default-first");
     EVP_PKEY *key = make_key(ctx, "provider=azihsm", "P-256");
-    X509 *x = certificate(key, ctx);
+    X509 *x = certificate(key, key, ctx);
     SSL_CTX *server = side(ctx, true, &handshakes[0]), *client = side(software(), false, &handshakes[0]);
 
     (void)state;
@@ -181,7 +194,7 @@ static void test_one_request_each(void **state)
     OSSL_LIB_CTX *ctx = order("default-first");
     SSL_CTX *server = side(ctx, true, &handshakes[0]), *client = side(software(), false, &handshakes[0]);
     EVP_PKEY *key = device_key(ctx, "P-256");
-    X509 *x = certificate(key, ctx);
+    X509 *x = certificate(key, key, ctx);
     long before;
 
     (void)state;

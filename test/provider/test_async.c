@@ -1,0 +1,244 @@
+/*
+ * Signing inside ASYNC jobs: one thread keeps many signatures going, jobs are resumed early, paused jobs are thrown
+ * away. Acceptance rows C-31, C-32 and the rules of its section D5.
+ */
+#include "support.h"
+
+#include <fcntl.h>
+#include <openssl/async.h>
+#include <openssl/crypto.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { JOBS = 24 };
+
+static OSSL_LIB_CTX *ctx;
+static const uint8_t text[] = "asynchronous";
+
+struct work {
+    EVP_PKEY *key;
+    uint8_t sig[512];
+    size_t len;
+    ASYNC_JOB *job;
+    ASYNC_WAIT_CTX *wait;
+    int state, result, pauses;
+};
+
+static int sign(void *arg)
+{
+    struct work *work = *(struct work **)arg;
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    int ok = EVP_DigestSignInit_ex(md, NULL, "SHA256", ctx, NULL, work->key, NULL) == 1;
+
+    work->len = sizeof(work->sig);
+    ok = ok && EVP_DigestSign(md, work->sig, &work->len, text, sizeof(text)) == 1;
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
+static int verify(const struct work *work)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    int ok = EVP_DigestVerifyInit_ex(md, NULL, "SHA256", software(), NULL, public_of(work->key), NULL) == 1 &&
+             EVP_DigestVerify(md, work->sig, work->len, text, sizeof(text)) == 1;
+
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
+static void step(struct work *work)
+{
+    work->state = ASYNC_start_job(&work->job, work->wait, &work->result, sign, &work, sizeof(work));
+    assert_int_not_equal(work->state, ASYNC_ERR);
+    assert_int_not_equal(work->state, ASYNC_NO_JOBS);
+    work->pauses += work->state == ASYNC_PAUSE;
+}
+
+static void begin_work(struct work *work, EVP_PKEY *key)
+{
+    memset(work, 0, sizeof(*work));
+    work->key = key;
+    work->wait = ASYNC_WAIT_CTX_new();
+    assert_non_null(work->wait);
+    step(work);
+}
+
+static int wait_descriptor(struct work *work)
+{
+    OSSL_ASYNC_FD fds[4];
+    size_t count = 0;
+
+    good(ASYNC_WAIT_CTX_get_all_fds(work->wait, NULL, &count));
+    assert_int_equal(count, 1); /* ours, the same for the life of the wait context */
+    good(ASYNC_WAIT_CTX_get_all_fds(work->wait, fds, &count));
+    return fds[0];
+}
+
+static void finish_all(struct work *work, size_t count)
+{
+    for (size_t left = count; left > 0;) {
+        struct pollfd fds[JOBS];
+        size_t index[JOBS], n = 0;
+
+        for (size_t i = 0; i < count; i++)
+            if (work[i].state == ASYNC_PAUSE) {
+                index[n] = i;
+                fds[n++] = (struct pollfd){.fd = wait_descriptor(&work[i]), .events = POLLIN};
+            }
+        left = n;
+        if (n > 0)
+            assert_true(poll(fds, n, 20000) > 0);
+        for (size_t i = 0; i < n; i++)
+            if (fds[i].revents != 0)
+                step(&work[index[i]]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(work[i].state, ASYNC_FINISH);
+        good(work[i].result);
+        good(verify(&work[i]));
+        ASYNC_WAIT_CTX_free(work[i].wait);
+    }
+}
+
+static void control(const char *words)
+{
+    char line[512];
+
+    snprintf(line, sizeof(line), "'%s/bin/azihsm' --control '%s/control.sock' %s >/dev/null",
+             getenv("AZIHSM_TEST_BUILD"), getenv("AZIHSM_TEST_DIR"), words);
+    assert_int_equal(system(line), 0);
+}
+
+static void test_many_jobs(void **state)
+{
+    struct work work[JOBS];
+    int pauses = 0;
+
+    (void)state;
+    control("condition delay=20");
+    for (size_t i = 0; i < JOBS; i++)
+        begin_work(&work[i], device_key(ctx, i % 2 ? "P-256" : "RSA-2048"));
+    finish_all(work, JOBS);
+    for (size_t i = 0; i < JOBS; i++)
+        pauses += work[i].pauses;
+    control("condition clear");
+    assert_true(pauses >= JOBS / 2); /* it did not block */
+}
+
+static void test_resumed_too_early(void **state)
+{
+    struct work work;
+
+    (void)state;
+    control("condition delay=50");
+    begin_work(&work, device_key(ctx, "P-256"));
+    assert_int_equal(work.state, ASYNC_PAUSE);
+    step(&work);
+    finish_all(&work, 1);
+    control("condition clear");
+}
+
+/* Pauses that are not allowed (some library blocked them): the signature is made all the same. */
+static int sign_blocked(void *arg)
+{
+    int ok;
+
+    ASYNC_block_pause();
+    ok = sign(arg);
+    ASYNC_unblock_pause();
+    return ok;
+}
+
+static void test_blocked(void **state)
+{
+    struct work work = {.key = device_key(ctx, "P-256"), .wait = ASYNC_WAIT_CTX_new()}, *arg = &work;
+
+    (void)state;
+    control("condition delay=20");
+    work.state = ASYNC_start_job(&work.job, work.wait, &work.result, sign_blocked, &arg, sizeof(arg));
+    assert_int_equal(work.state, ASYNC_FINISH);
+    good(work.result);
+    good(verify(&work));
+    ASYNC_WAIT_CTX_free(work.wait);
+    control("condition clear");
+}
+
+static int open_descriptors(void)
+{
+    int n = 0;
+
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) != -1;
+    return n;
+}
+
+/* C-31: the connection is dropped while its job is paused; the job never runs again, everybody else does. */
+static void test_thrown_away(void **state)
+{
+    struct work work;
+    int before;
+
+    (void)state;
+    begin_work(&work, device_key(ctx, "P-256"));
+    finish_all(&work, 1);
+    before = open_descriptors();
+    control("condition delay=10");
+    for (int i = 0; i < 200; i++) {
+        begin_work(&work, device_key(ctx, "P-256"));
+        ASYNC_WAIT_CTX_free(work.wait);
+    }
+    control("condition clear");
+    for (int i = 0; i < 20; i++) {
+        begin_work(&work, device_key(ctx, "P-256"));
+        finish_all(&work, 1);
+    }
+    assert_int_equal(open_descriptors(), before);
+}
+
+/* C-32: no descriptor left for the notification: the job blocks, and signs. */
+static void test_no_descriptors(void **state)
+{
+    struct rlimit old, none;
+    struct work work;
+    int fds[1024], n = 0;
+
+    (void)state;
+    begin_work(&work, device_key(ctx, "P-256"));
+    finish_all(&work, 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = old;
+    none.rlim_cur = 64;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    while (n < 1024 && (fds[n] = dup(0)) >= 0)
+        n++;
+    begin_work(&work, device_key(ctx, "P-256"));
+    while (n > 0)
+        close(fds[--n]);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(work.state, ASYNC_FINISH);
+    finish_all(&work, 1);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    ctx = order("default-first");
+    if (!ASYNC_is_capable()) {
+        print_message("skipped: this libcrypto has no ASYNC jobs\n");
+        exit(77);
+    }
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_many_jobs),   cmocka_unit_test(test_resumed_too_early), cmocka_unit_test(test_blocked),
+        cmocka_unit_test(test_thrown_away), cmocka_unit_test(test_no_descriptors),
+    };
+
+    return cmocka_run_group_tests(tests, begin, support_end);
+}
