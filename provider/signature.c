@@ -108,7 +108,7 @@ int signature_begin(struct signature *ctx, struct key *key, enum signature_opera
     ctx->on_device = operation == SIGNATURE_SIGN && key_is_device(ctx->key);
     if (!key_check_public(ctx->key))
         return 0;
-    if (ctx->on_device && !(provider_ready(ctx->provider) && key_check_private(ctx->key, AZIHSM_USAGE_SIGN)))
+    if (ctx->on_device && !provider_ready(ctx->provider))
         return 0;
     ctx->operation = operation;
     return 1;
@@ -231,6 +231,10 @@ static int check_digest_length(struct signature *ctx, size_t length)
            raise_error(ctx->provider, REASON_DIGEST, "%zu bytes were given, the digest has %d", length, size);
 }
 
+/*
+ * The key's usage is looked at here and not at init: libssl tries init even with the key of an RSA key exchange, which
+ * only decrypts, and takes a refusal for "no usable certificate".
+ */
 int signature_sign_on_device(struct signature *ctx, uint8_t *sig, size_t *siglen, size_t sigsize, const uint8_t *tbs,
                              size_t tbslen)
 {
@@ -243,7 +247,8 @@ int signature_sign_on_device(struct signature *ctx, uint8_t *sig, size_t *siglen
     if (sigsize < need)
         return raise_error(ctx->provider, REASON_BUFFER, "is %zu, should be at least %zu", sigsize, need);
     *siglen = sigsize;
-    return check_digest_length(ctx, tbslen) && ctx->kind->sign(ctx, sig, siglen, tbs, tbslen);
+    return key_check_private(ctx->key, AZIHSM_USAGE_SIGN) && check_digest_length(ctx, tbslen) &&
+           ctx->kind->sign(ctx, sig, siglen, tbs, tbslen);
 }
 
 static int check_state(struct signature *ctx, enum signature_operation operation)

@@ -118,13 +118,13 @@ static void test_many_jobs(void **state)
     int pauses = 0;
 
     (void)state;
-    control("condition delay=20");
+    control("conditions --delay-ms 20");
     for (size_t i = 0; i < JOBS; i++)
         begin_work(&work[i], device_key(ctx, i % 2 ? "P-256" : "RSA-2048"));
     finish_all(work, JOBS);
     for (size_t i = 0; i < JOBS; i++)
         pauses += work[i].pauses;
-    control("condition clear");
+    control("conditions --clear");
     assert_true(pauses >= JOBS / 2); /* it did not block */
 }
 
@@ -133,12 +133,12 @@ static void test_resumed_too_early(void **state)
     struct work work;
 
     (void)state;
-    control("condition delay=50");
+    control("conditions --delay-ms 50");
     begin_work(&work, device_key(ctx, "P-256"));
     assert_int_equal(work.state, ASYNC_PAUSE);
     step(&work);
     finish_all(&work, 1);
-    control("condition clear");
+    control("conditions --clear");
 }
 
 /* Pauses that are not allowed (some library blocked them): the signature is made all the same. */
@@ -157,13 +157,13 @@ static void test_blocked(void **state)
     struct work work = {.key = device_key(ctx, "P-256"), .wait = ASYNC_WAIT_CTX_new()}, *arg = &work;
 
     (void)state;
-    control("condition delay=20");
+    control("conditions --delay-ms 20");
     work.state = ASYNC_start_job(&work.job, work.wait, &work.result, sign_blocked, &arg, sizeof(arg));
     assert_int_equal(work.state, ASYNC_FINISH);
     good(work.result);
     good(verify(&work));
     ASYNC_WAIT_CTX_free(work.wait);
-    control("condition clear");
+    control("conditions --clear");
 }
 
 static int open_descriptors(void)
@@ -185,12 +185,12 @@ static void test_thrown_away(void **state)
     begin_work(&work, device_key(ctx, "P-256"));
     finish_all(&work, 1);
     before = open_descriptors();
-    control("condition delay=10");
+    control("conditions --delay-ms 10");
     for (int i = 0; i < 200; i++) {
         begin_work(&work, device_key(ctx, "P-256"));
         ASYNC_WAIT_CTX_free(work.wait);
     }
-    control("condition clear");
+    control("conditions --clear");
     for (int i = 0; i < 20; i++) {
         begin_work(&work, device_key(ctx, "P-256"));
         finish_all(&work, 1);
