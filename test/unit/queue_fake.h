@@ -241,7 +241,7 @@ static inline struct azihsm_device *open_device(struct azihsm_endpoint *endpoint
     struct azihsm_error err = {0};
     struct azihsm_device *device = NULL;
 
-    if (azihsm_device_open(endpoint, in_ms(5000), &device, &err) != AZIHSM_OK)
+    if (azihsm_device_open(endpoint, in_ms(20000), &device, &err) != AZIHSM_OK)
         fail_msg("%s", err.text);
     return device;
 }

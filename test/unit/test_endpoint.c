@@ -94,7 +94,7 @@ static void test_long_path(void **state)
     config = (struct azihsm_endpoint_config){.device = link};
     assert_int_equal(azihsm_endpoint_new(&config, &endpoint, NULL), AZIHSM_OK);
     device = open_device(endpoint);
-    assert_int_equal(echo(device, "far", 1000), AZIHSM_OK);
+    assert_int_equal(echo(device, "far", 20000), AZIHSM_OK);
     azihsm_device_close(device);
     azihsm_endpoint_free(endpoint);
     fake_stop(&fake);

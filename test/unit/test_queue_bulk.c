@@ -64,9 +64,9 @@ static void test_too_large(void **state)
     struct azihsm_bulk bulk = {.src = &byte, .dst = &byte, .len = QUEUE_BULK_MAX};
 
     (void)state;
-    assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(1000), NULL), AZIHSM_E_ARGUMENT);
+    assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(20000), NULL), AZIHSM_E_ARGUMENT);
     bulk.len = SIZE_MAX - 10;
-    assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(1000), NULL), AZIHSM_E_ARGUMENT);
+    assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(20000), NULL), AZIHSM_E_ARGUMENT);
 }
 
 static void test_refused(void **state)
@@ -76,7 +76,7 @@ static void test_refused(void **state)
     struct azihsm_error err;
 
     (void)state;
-    assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(1000), &err), AZIHSM_E_FAST_PATH);
+    assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(20000), &err), AZIHSM_E_FAST_PATH);
     assert_non_null(strstr(err.text, "109"));
     assert_memory_equal(data, "abc", 4);
 }

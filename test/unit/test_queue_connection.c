@@ -141,7 +141,7 @@ static void hostile_slot(void (*poison)(struct queue_slot *slot, uint8_t *frame)
     struct queue_device *inside = (struct queue_device *)device;
     uint64_t one = 1;
 
-    assert_int_equal(echo(device, "innocent", 1000), AZIHSM_OK);
+    assert_int_equal(echo(device, "innocent", 20000), AZIHSM_OK);
     for (unsigned i = 0; i < QUEUE_SLOTS; i++) {
         struct queue_slot *slot = &inside->shared->slot[i];
 
@@ -231,8 +231,8 @@ static void test_hostile_bulk(void **state)
         struct queue_bulk_request request = {.area = 0, .aad_len = lengths[i][0], .len = lengths[i][1]};
         struct azihsm_request *base;
 
-        assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(1000), NULL), AZIHSM_OK);
-        assert_int_equal(azihsm_request_acquire(device, in_ms(1000), &base), AZIHSM_OK);
+        assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(20000), NULL), AZIHSM_OK);
+        assert_int_equal(azihsm_request_acquire(device, in_ms(20000), &base), AZIHSM_OK);
         memcpy(base->frame, &request, sizeof(request));
         base->frame_len = sizeof(request);
         base->deadline_ns = in_ms(5000);
@@ -280,7 +280,7 @@ static void test_full_eventfd(void **state)
     uint64_t full = UINT64_MAX - 1;
 
     (void)state;
-    assert_int_equal(azihsm_request_acquire(device, in_ms(1000), &base), AZIHSM_OK);
+    assert_int_equal(azihsm_request_acquire(device, in_ms(20000), &base), AZIHSM_OK);
     request = (struct queue_request *)base;
     assert_true(azihsm_request_event_fd(base) >= 0);
     assert_int_equal(fcntl(request->event_fd, F_SETFL, 0), 0);
@@ -349,7 +349,7 @@ static void test_killed_clients(void **state)
             struct azihsm_device *device = open_device(own);
             struct azihsm_request *request;
 
-            if (azihsm_request_acquire(device, in_ms(1000), &request) != AZIHSM_OK)
+            if (azihsm_request_acquire(device, in_ms(20000), &request) != AZIHSM_OK)
                 _exit(1);
             strcpy((char *)request->frame, "S30");
             request->frame_len = 4;

@@ -47,10 +47,10 @@ static void test_fork(void **state)
     (void)state;
     fake_start(&fake);
     endpoint = endpoint_to(&fake);
-    azihsm_endpoint_prepare(endpoint, 1000);
+    azihsm_endpoint_prepare(endpoint, 20000);
     device = open_device(endpoint);
     family = atomic_load(&fake.last_family);
-    assert_int_equal(azihsm_request_acquire(device, in_ms(1000), &request), AZIHSM_OK);
+    assert_int_equal(azihsm_request_acquire(device, in_ms(20000), &request), AZIHSM_OK);
     child = fork();
     if (child == 0) {
         struct azihsm_device_strings strings;
@@ -72,7 +72,7 @@ static void test_fork(void **state)
     assert_ptr_equal(atomic_load(&fake.last_family), family); /* the child's handle was of the parent's family */
     assert_int_equal(atomic_load(&fake.families), 1);
     azihsm_request_release(request);
-    assert_int_equal(echo(device, "parent goes on", 1000), AZIHSM_OK);
+    assert_int_equal(echo(device, "parent goes on", 20000), AZIHSM_OK);
     azihsm_device_close(device);
     azihsm_endpoint_free(endpoint);
     await_count(&fake.families, 0);
@@ -87,7 +87,7 @@ static void test_many_children(void **state)
     (void)state;
     fake_start(&fake);
     endpoint = endpoint_to(&fake);
-    azihsm_endpoint_prepare(endpoint, 1000);
+    azihsm_endpoint_prepare(endpoint, 20000);
     for (int i = 0; i < 32; i++) {
         children[i] = fork();
         if (children[i] == 0) {
@@ -166,7 +166,7 @@ static void test_chroot_and_ticket(void **state)
     fake.only_uid = 1; /* root only: nobody needs the ticket */
     fake_start_process(&fake);
     endpoint = endpoint_to(&fake);
-    azihsm_endpoint_prepare(endpoint, 1000);
+    azihsm_endpoint_prepare(endpoint, 20000);
     child = fork();
     if (child == 0) {
         azihsm_device_atfork_child();
@@ -204,7 +204,7 @@ static void test_revoked_ticket(void **state)
     fake.only_uid = 1;
     fake_start_process(&fake);
     endpoint = endpoint_to(&fake);
-    azihsm_endpoint_prepare(endpoint, 1000);
+    azihsm_endpoint_prepare(endpoint, 20000);
     fake_kill(&fake);
     fake.epoch++;
     fake_start_process(&fake);
@@ -230,7 +230,7 @@ static void test_errors_say_what_to_do(void **state)
 
     (void)state;
     azihsm_endpoint_prepare(endpoint, 100); /* silent */
-    assert_int_equal(azihsm_device_open(endpoint, in_ms(1000), &device, &err), AZIHSM_E_NO_DEVICE);
+    assert_int_equal(azihsm_device_open(endpoint, in_ms(20000), &device, &err), AZIHSM_E_NO_DEVICE);
     assert_non_null(strstr(err.text, fake.path));
     assert_non_null(strstr(err.text, "azihsmd"));
     fake_start(&fake);
@@ -238,7 +238,7 @@ static void test_errors_say_what_to_do(void **state)
     azihsm_device_close(device);
     azihsm_endpoint_free(endpoint);
     assert_int_equal(azihsm_endpoint_new(&config, &endpoint, NULL), AZIHSM_OK);
-    assert_int_equal(azihsm_device_open(endpoint, in_ms(1000), &device, &err), AZIHSM_E_NO_DEVICE);
+    assert_int_equal(azihsm_device_open(endpoint, in_ms(20000), &device, &err), AZIHSM_E_NO_DEVICE);
     assert_non_null(strstr(err.text, "\"other\""));
     azihsm_endpoint_free(endpoint);
     fake_stop(&fake);
@@ -265,7 +265,7 @@ static void test_no_leaks(void **state)
         fake_start(&fake);
         endpoint = endpoint_to(&fake);
         device = open_device(endpoint);
-        assert_int_equal(azihsm_request_acquire(device, in_ms(1000), &request), AZIHSM_OK);
+        assert_int_equal(azihsm_request_acquire(device, in_ms(20000), &request), AZIHSM_OK);
         assert_true(azihsm_request_event_fd(request) >= 0);
         azihsm_request_release(request);
         azihsm_device_close(device);

@@ -25,7 +25,7 @@ static struct azihsm_request *send_text(struct azihsm_device *device, const char
 {
     struct azihsm_request *request;
 
-    assert_int_equal(azihsm_request_acquire(device, in_ms(1000), &request), AZIHSM_OK);
+    assert_int_equal(azihsm_request_acquire(device, in_ms(20000), &request), AZIHSM_OK);
     if (fd != NULL)
         *fd = azihsm_request_event_fd(request);
     request->frame_len = strlen(text) + 1;
@@ -54,7 +54,9 @@ static void test_timeout_abandons(void **state)
     endpoint = endpoint_to(&fake);
     device = open_device(endpoint);
     inside = (struct queue_device *)device;
-    request = send_text(device, "S300", 20, NULL);
+    request = send_text(device, "S300", 60000, NULL);
+    await_count(&fake.executed, 1);
+    request->deadline_ns = in_ms(5);
     assert_int_equal(azihsm_request_wait(request), AZIHSM_E_TIMEOUT);
     assert_int_equal(azihsm_request_wait(request), AZIHSM_E_TIMEOUT);
     azihsm_request_release(request);
@@ -62,10 +64,10 @@ static void test_timeout_abandons(void **state)
     assert_int_not_equal(inside->abandoned, 0);
     assert_int_equal(inside->abandoned & inside->free, 0);
     for (int i = 0; i < 100; i++)
-        assert_int_equal(echo(device, "meanwhile", 1000), AZIHSM_OK);
-    for (int i = 0; i < 200 && inside->abandoned != 0; i++) {
+        assert_int_equal(echo(device, "meanwhile", 20000), AZIHSM_OK);
+    for (int i = 0; i < 1000 && inside->abandoned != 0; i++) {
         usleep(10000);
-        assert_int_equal(echo(device, "later", 1000), AZIHSM_OK);
+        assert_int_equal(echo(device, "later", 20000), AZIHSM_OK);
     }
     assert_int_equal(inside->abandoned, 0);
     assert_true(inside->free == UINT64_MAX);
@@ -109,9 +111,8 @@ static void test_withdraw(void **state)
     fake_start(&fake);
     endpoint = endpoint_to(&fake);
     device = open_device(endpoint);
-    first = send_text(device, "S200", 5000, NULL);
-    for (int i = 0; i < 1000 && atomic_load(&fake.executed) == 0; i++)
-        usleep(1000);
+    first = send_text(device, "S1500", 60000, NULL);
+    await_count(&fake.executed, 1);
     second = send_text(device, "never", 20, NULL);
     assert_int_equal(azihsm_request_wait(second), AZIHSM_E_TIMEOUT);
     azihsm_request_release(second);
@@ -167,13 +168,11 @@ static void test_event_fd_deadline(void **state)
     fake_start(&fake);
     endpoint = endpoint_to(&fake);
     device = open_device(endpoint);
-    request = send_text(device, "S200", 30, &fd);
-    assert_false(azihsm_request_done(request));
+    request = send_text(device, "S500", 30, &fd);
     assert_true(readable(fd, 5000));
     assert_true(azihsm_request_done(request));
     assert_int_equal(azihsm_request_wait(request), AZIHSM_E_TIMEOUT);
     azihsm_request_release(request);
-    usleep(300000);
     for (int i = 0; i < QUEUE_SLOTS; i++) { /* every slot, the abandoned one too */
         request = send_text(device, "S5", 5000, &fd);
         while (!azihsm_request_done(request))
@@ -205,7 +204,7 @@ static void test_server_dies(void **state)
     fake_start_process(&fake);
     endpoint = endpoint_to(&fake);
     device = open_device(endpoint);
-    assert_int_equal(echo(device, "alive", 1000), AZIHSM_OK);
+    assert_int_equal(echo(device, "alive", 20000), AZIHSM_OK);
     waiting = send_text(device, "S60000", 60000, NULL);
     polled = send_text(device, "S60000", 60000, &fd);
     assert_int_equal(pthread_create(&thread, NULL, late_kill, &fake.child), 0);
@@ -220,10 +219,10 @@ static void test_server_dies(void **state)
     azihsm_device_close(device);
     fake_kill(&fake);
     /* The same endpoint reaches the next daemon. */
-    assert_int_equal(azihsm_device_open(endpoint, in_ms(1000), &device, NULL), AZIHSM_E_NO_DEVICE);
+    assert_int_equal(azihsm_device_open(endpoint, in_ms(20000), &device, NULL), AZIHSM_E_NO_DEVICE);
     fake_start_process(&fake);
     device = open_device(endpoint);
-    assert_int_equal(echo(device, "again", 1000), AZIHSM_OK);
+    assert_int_equal(echo(device, "again", 20000), AZIHSM_OK);
     azihsm_device_close(device);
     azihsm_endpoint_free(endpoint);
     fake_kill(&fake);

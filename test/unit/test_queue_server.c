@@ -33,11 +33,11 @@ static void test_round_trip(void **state)
     assert_true(azihsm_device_credential(device, credential));
     assert_memory_equal(credential, fake_credential, sizeof(credential));
     for (int i = 0; i < 1000; i++)
-        assert_int_equal(echo(device, "hello", 1000), AZIHSM_OK);
+        assert_int_equal(echo(device, "hello", 20000), AZIHSM_OK);
     assert_int_equal(echo(device, "X\x0b", 1000), AZIHSM_STATUS_FILE_HANDLE_SESSION_LIMIT_REACHED);
     assert_int_equal(azihsm_device_info(device, &strings), AZIHSM_OK);
     assert_string_equal(strings.driver_version, "1.2.3");
-    assert_int_equal(azihsm_device_reset(device, in_ms(1000)), AZIHSM_OK);
+    assert_int_equal(azihsm_device_reset(device, in_ms(20000)), AZIHSM_OK);
     assert_int_equal(atomic_load(&fake.resets), 1);
     azihsm_device_close(device);
     assert_int_equal(atomic_load(&fake.handles), 0); /* close waits for the server */
