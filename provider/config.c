@@ -173,7 +173,7 @@ static void describe(const struct key_row *row, const char *text, const char *wr
 bool config_parse(struct config *config, config_lookup *lookup, void *arg, char *why, size_t why_size)
 {
     bool good = true;
-    *config = (struct config){.symmetric = 1, .async = 1, .timeout_ms = TIMEOUT_MS_DEFAULT};
+    *config = (struct config){.async = 1, .timeout_ms = TIMEOUT_MS_DEFAULT};
     config->keys = strdup(keys_default);
     if (config->keys == NULL) {
         snprintf(why, why_size, "out of memory");

@@ -159,7 +159,7 @@ struct azihsm_key_spec genoptions_spec(const struct genoptions *options)
     return (struct azihsm_key_spec){
         .usage = options->usage == 0 ? AZIHSM_USAGE_SIGN : options->usage,
         .session = options->session,
-        .label = options->label,
+        .label = options->label != NULL ? options->label : options->name,
         .tag = options->tag,
     };
 }

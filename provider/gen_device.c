@@ -1,0 +1,226 @@
+/*
+ * Key generation in the device. What the host's generator accepted is taken from there: curve, size, restrictions.
+ * RSA keys are made in the device where it can; else, where the configuration lets us, on the host and imported.
+ */
+#include "config.h"
+#include "gen.h"
+#include "hostimport.h"
+#include "keyload.h"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/decoder.h>
+#include <openssl/params.h>
+#include <stdio.h>
+#include <strings.h>
+
+enum { RSA_BITS_DEFAULT = 2048, RSA_E_DEFAULT = 65537 };
+
+static struct azihsm_key *device_failed(struct gen *gen, const struct azihsm_error *err)
+{
+    raise_device(gen->provider, err, "key generation");
+    return NULL;
+}
+
+static struct azihsm_key *generate_ec(struct gen *gen, struct azihsm_client *client)
+{
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(gen->given, OSSL_PKEY_PARAM_GROUP_NAME);
+    const OSSL_PARAM *encoding = OSSL_PARAM_locate_const(gen->given, OSSL_PKEY_PARAM_EC_ENCODING);
+    struct azihsm_key_spec spec = genoptions_spec(&gen->options);
+    struct azihsm_key *device = NULL;
+    struct azihsm_error err = {0};
+    const char *group = NULL, *form = NULL;
+    uint32_t curve = 0;
+
+    if (p == NULL || !OSSL_PARAM_get_utf8_string_ptr(p, &group)) {
+        raise_error(gen->provider, REASON_PARAMETER, "no curve: give the group P-256, P-384 or P-521");
+        return NULL;
+    }
+    if (!key_curve_by_group(group, &curve)) {
+        raise_error(gen->provider, REASON_KEY_SIZE, "%.40s: the device has P-256, P-384 and P-521 only", group);
+        return NULL;
+    }
+    if (encoding != NULL && OSSL_PARAM_get_utf8_string_ptr(encoding, &form) && strcasecmp(form, "explicit") == 0) {
+        raise_error(gen->provider, REASON_PARAMETER, "device keys name their curve: no explicit parameters");
+        return NULL;
+    }
+    if (azihsm_key_generate_ecc(client, curve, &spec, &device, &err) != AZIHSM_OK)
+        return device_failed(gen, &err);
+    return device;
+}
+
+/* What the device does not do, the host may have to: another exponent. 0 with an error when nobody can. */
+static int rsa_wishes(struct gen *gen, size_t *bits, bool *host_only)
+{
+    const OSSL_PARAM *p;
+    size_t primes = 2;
+    uint64_t e = RSA_E_DEFAULT;
+    *bits = RSA_BITS_DEFAULT;
+    if ((p = OSSL_PARAM_locate_const(gen->given, OSSL_PKEY_PARAM_RSA_BITS)) != NULL && !OSSL_PARAM_get_size_t(p, bits))
+        return raise_error(gen->provider, REASON_PARAMETER, "bits");
+    if ((p = OSSL_PARAM_locate_const(gen->given, OSSL_PKEY_PARAM_RSA_PRIMES)) != NULL &&
+        !OSSL_PARAM_get_size_t(p, &primes))
+        return raise_error(gen->provider, REASON_PARAMETER, "primes");
+    if ((p = OSSL_PARAM_locate_const(gen->given, OSSL_PKEY_PARAM_RSA_E)) != NULL && !OSSL_PARAM_get_uint64(p, &e))
+        e = 0; /* a big one: the host's generator judges it */
+    *host_only = e != RSA_E_DEFAULT;
+    if (*bits != 2048 && *bits != 3072 && *bits != 4096)
+        return raise_error(gen->provider, REASON_KEY_SIZE,
+                           "the device has RSA keys of 2048, 3072 and 4096 bits, not %zu", *bits);
+    return primes == 2 ? 1 : raise_error(gen->provider, REASON_PARAMETER, "the device has two-prime RSA keys only");
+}
+
+static struct azihsm_key *generate_and_import(struct gen *gen)
+{
+    struct azihsm_key_spec spec = genoptions_spec(&gen->options);
+    EVP_PKEY *software = gen_on_host(gen);
+    struct azihsm_key *device = NULL;
+    trace(gen->provider, AZIHSM_TRACE_KEY, "RSA key generated on the host, to be imported");
+    if (software == NULL)
+        raise_error(gen->provider, REASON_HOST_CRYPTO, "RSA generation failed");
+    else
+        device = hostimport(gen->provider, software, &spec, gen->options.masked_key == NULL);
+    EVP_PKEY_free(software);
+    return device;
+}
+
+static struct azihsm_key *generate_rsa(struct gen *gen, struct azihsm_client *client)
+{
+    unsigned policy = provider_config(gen->provider)->rsa_generate;
+    struct azihsm_key_spec spec = genoptions_spec(&gen->options);
+    struct azihsm_key *device = NULL;
+    struct azihsm_error err = {0};
+    bool host_only = false;
+    size_t bits = 0;
+
+    if (!rsa_wishes(gen, &bits, &host_only))
+        return NULL;
+    if (policy == RSA_GENERATE_FORBID || (policy == RSA_GENERATE_DEVICE && host_only)) {
+        raise_error(gen->provider, REASON_POLICY, "rsa-generate = %s",
+                    policy == RSA_GENERATE_FORBID ? "forbid" : "device, and the device has the exponent 65537 only");
+        return NULL;
+    }
+    if (policy == RSA_GENERATE_HOST || host_only)
+        return generate_and_import(gen);
+    azihsm_rc rc = azihsm_key_generate_rsa(client, (unsigned)bits, &spec, &device, &err);
+    if (rc == AZIHSM_OK)
+        return device;
+    if (rc == AZIHSM_E_UNSUPPORTED && policy == RSA_GENERATE_AUTO)
+        return generate_and_import(gen);
+    return device_failed(gen, &err);
+}
+
+/* ---- azihsm.input_key ---- */
+
+static EVP_PKEY *read_software_key(struct gen *gen)
+{
+    EVP_PKEY *software = NULL;
+    uint8_t *data = NULL;
+    const unsigned char *p;
+    size_t len = 0, left;
+    char why[200] = "";
+    OSSL_DECODER_CTX *decoder;
+    /* RSA-PSS may come as a plain RSA key, whose restrictions are then those of the options */
+    const char *type = gen->type == KEY_RSA_PSS ? NULL : key_type_name(gen->type);
+
+    if (keyfile_read(gen->options.input_key, &data, &len, why, sizeof(why)) != KEYFILE_OK) {
+        raise_error(gen->provider, REASON_FILE, "%s", why);
+        return NULL;
+    }
+    p = data;
+    left = len;
+    decoder = OSSL_DECODER_CTX_new_for_pkey(&software, NULL, NULL, type, EVP_PKEY_KEYPAIR,
+                                            provider_libctx(gen->provider), NULL);
+    if (decoder == NULL || !OSSL_DECODER_from_data(decoder, &p, &left) ||
+        !(EVP_PKEY_is_a(software, key_type_name(gen->type)) || (type == NULL && EVP_PKEY_is_a(software, "RSA")))) {
+        raise_error(gen->provider, REASON_KEY_FILE, "%.120s: not a plain %s private key in PEM or DER",
+                    gen->options.input_key, key_type_name(gen->type));
+        EVP_PKEY_free(software);
+        software = NULL;
+    }
+    OSSL_DECODER_CTX_free(decoder);
+    OPENSSL_clear_free(data, len);
+    return software;
+}
+
+static struct azihsm_key *import_file(struct gen *gen)
+{
+    struct azihsm_key_spec spec = genoptions_spec(&gen->options);
+    EVP_PKEY *software = read_software_key(gen);
+    struct azihsm_key *device = NULL;
+    if (software != NULL)
+        device = hostimport(gen->provider, software, &spec, gen->options.masked_key == NULL);
+    EVP_PKEY_free(software);
+    return device;
+}
+
+/* ---- the whole ---- */
+
+/* Of all that was given, what restricts an RSA-PSS key; views into gen->given. */
+static void pss_restrictions(const struct gen *gen, OSSL_PARAM out[], size_t room)
+{
+    static const char *const names[] = {OSSL_PKEY_PARAM_RSA_DIGEST, OSSL_PKEY_PARAM_RSA_DIGEST_PROPS,
+                                        OSSL_PKEY_PARAM_RSA_MASKGENFUNC, OSSL_PKEY_PARAM_RSA_MGF1_DIGEST,
+                                        OSSL_PKEY_PARAM_RSA_PSS_SALTLEN};
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && used + 1 < room; i++) {
+        const OSSL_PARAM *p = OSSL_PARAM_locate_const(gen->given, names[i]);
+        if (p != NULL)
+            out[used++] = *p;
+    }
+    out[used] = OSSL_PARAM_construct_end();
+}
+
+static int write_file(struct gen *gen, const char *path, struct azihsm_bytes data)
+{
+    char why[200] = "";
+    return keyfile_write(path, data, why, sizeof(why)) || raise_error(gen->provider, REASON_FILE, "%s", why);
+}
+
+static int write_named(struct gen *gen, const struct key *key)
+{
+    struct keyfile file;
+    uint8_t *pem = NULL;
+    size_t len = 0;
+    char path[1024];
+    int ok = keyload_describe(key, &file) && keyfile_encode_pem(&file, &pem, &len) &&
+             snprintf(path, sizeof(path), "%s/%s.pem", provider_config(gen->provider)->keys, gen->options.name) <
+                 (int)sizeof(path) &&
+             write_file(gen, path, (struct azihsm_bytes){pem, len});
+    OPENSSL_free(pem);
+    keyfile_clear(&file);
+    return ok;
+}
+
+static int write_files(struct gen *gen, const struct key *key)
+{
+    if (gen->options.masked_key != NULL && !write_file(gen, gen->options.masked_key, azihsm_key_blob(key_device(key))))
+        return 0;
+    return gen->options.name == NULL || write_named(gen, key);
+}
+
+struct key *gen_in_device(struct gen *gen)
+{
+    OSSL_PARAM restrictions[6];
+    struct azihsm_client *client;
+    struct azihsm_key *device;
+    struct key *key;
+    uint8_t hint[KEYFILE_HINT_SIZE];
+
+    if (!genoptions_check(gen->provider, &gen->options, gen->type) || !provider_client(gen->provider, &client))
+        return NULL;
+    if (gen->options.input_key != NULL)
+        device = import_file(gen);
+    else
+        device = gen->type == KEY_EC ? generate_ec(gen, client) : generate_rsa(gen, client);
+    if (device == NULL)
+        return NULL;
+    pss_restrictions(gen, restrictions, sizeof(restrictions) / sizeof(restrictions[0]));
+    key = keyload_device(gen->provider, gen->type, device, restrictions[0].key == NULL ? NULL : restrictions);
+    if (key != NULL && azihsm_client_device_hint(client, hint, NULL) == AZIHSM_OK)
+        key_set_hint(key, hint);
+    if (key != NULL && write_files(gen, key))
+        return key;
+    key_free(key);
+    return NULL;
+}
