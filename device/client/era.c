@@ -6,7 +6,6 @@
 #include "generation.h"
 
 #include <openssl/crypto.h>
-#include <openssl/provider.h>
 
 static _Atomic uint32_t last_epoch;
 
@@ -117,24 +116,17 @@ void era_retire(struct era *era, struct link *link, bool revive)
         link_put(link);
 }
 
-static OSSL_LIB_CTX *libctx_new(void)
-{
-    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
-
-    if (libctx != NULL && OSSL_PROVIDER_load(libctx, "default") == NULL) {
-        OSSL_LIB_CTX_free(libctx);
-        return NULL;
-    }
-    return libctx;
-}
-
+/*
+ * A context that nobody configures holds `default` from its first fetch on; loading it by hand would want a reference
+ * to be given back before the context is freed.
+ */
 OSSL_LIB_CTX *era_libctx(struct era *era)
 {
     OSSL_LIB_CTX *libctx = atomic_load(&era->libctx), *expected = NULL;
 
     if (libctx != NULL)
         return libctx;
-    libctx = libctx_new();
+    libctx = OSSL_LIB_CTX_new();
     if (libctx == NULL || atomic_compare_exchange_strong(&era->libctx, &expected, libctx))
         return libctx;
     OSSL_LIB_CTX_free(libctx);
