@@ -53,7 +53,7 @@ static const struct {
 enum {
     AT_ONCE_MAX =
         4, /* repetitions without a wait: a device that always answers the same is not asked in a tight loop */
-    RELOADS_MAX = 3,
+    RELOADS_MAX = 6,
     WAIT_MIN_MS = 1,
     WAIT_MAX_MS = 64,
 };
