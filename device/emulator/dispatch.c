@@ -153,6 +153,8 @@ static azihsm_rc run_virtual(struct command *cmd, const struct request *request)
         rc = decode_body(cmd, request);
     if (rc == AZIHSM_OK && request->row->check != NULL)
         rc = request->row->check(cmd);
+    if (rc == AZIHSM_OK && request->kind == AZIHSM_KIND_OPEN && cmd->hdr.has_sess_id)
+        rc = AZIHSM_STATUS_SESSION_NOT_EXPECTED;
     if (rc == AZIHSM_OK && kind_has_session(request->kind))
         rc = check_session(cmd);
     return rc == AZIHSM_OK ? request->row->handler(cmd) : rc;

@@ -50,7 +50,7 @@ void emu_owner_free(struct emu_owner *owner);
 void emu_attach(struct emu_client *client, struct emu_device *device);
 void emu_detach(struct emu_client *client);
 
-/* One command. session: NULL or an id to put into header and submission instead of the client's own rule. */
+/* One command, with the client's own session. */
 azihsm_rc emu_call(struct emu_client *client, uint32_t op, const void *request, void *response);
 /* A frame as it is; hdr and response hold the answer. Body NULL: status only. */
 azihsm_rc emu_send(struct emu_client *client, const struct emu_submission *in, void *body, uint32_t op);
@@ -125,5 +125,34 @@ EVP_PKEY *emu_public_must(const struct emu_key *key);
 /* Signs and verifies with the key. */
 azihsm_rc emu_sign(struct emu_client *client, uint16_t id, uint32_t hash, struct azihsm_bytes digest, uint8_t *raw,
                    size_t *raw_len);
+
+/*
+ * Fixtures: a test written once runs in both profiles. FRESH: power-on only; READY: provisioned, client in a session.
+ * The test casts *state to struct emu_fixture.
+ */
+struct emu_fixture {
+    struct emu_device *device;
+    struct emu_owner owner;
+    struct emu_client client;
+    enum azihsm_device_kind kind;
+};
+int emu_setup_fresh(void **state);
+int emu_setup_ready(void **state);
+int emu_teardown(void **state);
+extern enum azihsm_device_kind emu_kinds[2];
+
+#define EMU_FIXTURE(test, setup)                                                                                       \
+    {#test "/virtual", test, setup, emu_teardown, &emu_kinds[0]},                                                      \
+    {                                                                                                                  \
+#test "/physical", test, setup, emu_teardown, &emu_kinds[1]                                                    \
+    }
+#define EMU_FRESH(test) EMU_FIXTURE(test, emu_setup_fresh)
+#define EMU_READY(test) EMU_FIXTURE(test, emu_setup_ready)
+
+/* What the two profiles answer differently. */
+static inline azihsm_rc emu_by_kind(const struct emu_fixture *f, azihsm_rc virtual_rc, azihsm_rc physical_rc)
+{
+    return f->kind == AZIHSM_DEVICE_VIRTUAL ? virtual_rc : physical_rc;
+}
 
 #endif
