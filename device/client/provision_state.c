@@ -5,6 +5,7 @@
 
 #include "cbor_io.h"
 #include "crypto/ecdsa.h"
+#include "crypto/secret.h"
 #include "crypto/spki.h"
 
 #include <openssl/core_names.h>
@@ -37,6 +38,23 @@ bool provision_blob_equals(const struct provision_blob *blob, struct azihsm_byte
     return blob->len == bytes.len && (bytes.len == 0 || memcmp(blob->data, bytes.data, bytes.len) == 0);
 }
 
+/* ---- locked memory: the state lives inside a struct secret ---- */
+
+_Static_assert(offsetof(struct secret, data) % _Alignof(struct provision_state) == 0, "a state can lie in a secret");
+
+static struct provision_state *provision_state_new(void)
+{
+    struct secret *secret = secret_new(sizeof(struct provision_state));
+
+    return secret != NULL ? (void *)secret->data : NULL;
+}
+
+void provision_state_free(struct provision_state *state)
+{
+    if (state != NULL)
+        secret_free((void *)((uint8_t *)state - offsetof(struct secret, data)));
+}
+
 /* ---- generation ---- */
 
 static bool provision_generate_pota(OSSL_LIB_CTX *libctx, struct provision_state *state)
@@ -58,7 +76,7 @@ static bool provision_generate_pota(OSSL_LIB_CTX *libctx, struct provision_state
 azihsm_rc provision_state_generate(struct provision_state **out, struct azihsm_error *err)
 {
     OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
-    struct provision_state *state = OPENSSL_zalloc(sizeof(*state));
+    struct provision_state *state = provision_state_new();
     bool ok = libctx != NULL && state != NULL &&
               RAND_priv_bytes_ex(libctx, state->credential, sizeof(state->credential), 0) > 0 &&
               RAND_priv_bytes_ex(libctx, state->bk3, sizeof(state->bk3), 0) > 0 &&
@@ -71,11 +89,6 @@ azihsm_rc provision_state_generate(struct provision_state **out, struct azihsm_e
     }
     *out = state;
     return AZIHSM_OK;
-}
-
-void provision_state_free(struct provision_state *state)
-{
-    OPENSSL_clear_free(state, sizeof(*state));
 }
 
 /* ---- CBOR ---- */
@@ -151,7 +164,7 @@ static bool provision_state_read(struct azihsm_bytes bytes, struct provision_sta
 
 azihsm_rc provision_state_decode(struct azihsm_bytes bytes, struct provision_state **out)
 {
-    struct provision_state *state = OPENSSL_zalloc(sizeof(*state));
+    struct provision_state *state = provision_state_new();
 
     if (state == NULL)
         return AZIHSM_E_NO_MEMORY;
