@@ -58,8 +58,9 @@ certificate_work() { # NAME DIGEST-OPTIONS: everything that writes certificates 
     check "$name: openssl ca" device_signs env OPENSSL_CONF=$T/$name.ca/openssl.cnf openssl ca -batch -keyfile $name.pem -cert $name.crt -in ca.csr -out $name.ca/out.crt
     check "$name: openssl ca -gencrl" device_signs env OPENSSL_CONF=$T/$name.ca/openssl.cnf openssl ca -gencrl -keyfile $name.pem -cert $name.crt -out $name.crl
     check "$name: the CRL verifies" software openssl crl -in $name.crl -CAfile $name.crt -noout
-    check "$name: cms -sign without -md" device_signs openssl cms -sign -in message -signer $name.crt -inkey $name.pem -outform PEM -out $name.cms
+    check "$name: cms -sign without -md" device_signs openssl cms -sign -nodetach -in message -signer $name.crt -inkey $name.pem -outform PEM -out $name.cms
     check "$name: the CMS verifies in software" software openssl cms -verify -in $name.cms -inform PEM -CAfile $name.crt -purpose any -out /dev/null
+    [ "$name" != rsapss ] || return 0 # PKCS#7 knows no RSA-PSS, whoever holds the key
     check "$name: smime -sign" device_signs openssl smime -sign -in message -signer $name.crt -inkey $name.pem -out $name.smime
     check "$name: the S/MIME verifies in software" software openssl smime -verify -in $name.smime -CAfile $name.crt -purpose any -out /dev/null
 }
@@ -120,22 +121,29 @@ sign_and_verify "rsa3072 PKCS#1" rsa3072.pem rsa3072.pub -sha256
 check "rsa: pkeyutl -sign prehashed PKCS#1" device_signs openssl pkeyutl -sign -inkey rsa.pem -in message.sha256 -pkeyopt digest:sha256 -out sig
 check "rsa: pkeyutl -verify" software openssl pkeyutl -verify -pubin -inkey rsa.pub -in message.sha256 -pkeyopt digest:sha256 -sigfile sig
 check "rsa: pkeyutl -verifyrecover beside us" cmp <(openssl pkeyutl -verifyrecover -pubin -inkey rsa.pub -pkeyopt digest:sha256 -in sig) message.sha256
+# The device gives a key one use: keys that decrypt are made for it.
+check "rsa for decryption: genpkey" openssl genpkey -propquery provider=azihsm -algorithm RSA -pkeyopt rsa_keygen_bits:2048 \
+    -pkeyopt azihsm.key_usage:keyEncipherment -out rsadec.pem
+openssl pkey -in rsadec.pem -pubout -out rsadec.pub
+check "rsa for decryption: a certificate by the software CA" software openssl x509 -req -in ca.csr -force_pubkey rsadec.pub -CA ca.crt -CAkey ca.key \
+    -CAcreateserial -out rsadec.crt
+refuse "rsa for decryption: does not sign" 'usage' openssl dgst -sha256 -sign rsadec.pem -out sig message
 for padding in pkcs1 oaep; do
-    software openssl pkeyutl -encrypt -pubin -inkey rsa.pub -pkeyopt rsa_padding_mode:$padding -in message -out secret.$padding
-    check "rsa: pkeyutl -decrypt $padding" cmp <(openssl pkeyutl -decrypt -inkey rsa.pem -pkeyopt rsa_padding_mode:$padding -in secret.$padding) message
+    software openssl pkeyutl -encrypt -pubin -inkey rsadec.pub -pkeyopt rsa_padding_mode:$padding -in message -out secret.$padding
+    check "rsa: pkeyutl -decrypt $padding" cmp <(openssl pkeyutl -decrypt -inkey rsadec.pem -pkeyopt rsa_padding_mode:$padding -in secret.$padding) message
     check "rsa: pkeyutl -encrypt $padding beside us" openssl pkeyutl -encrypt -pubin -inkey rsa.pub -pkeyopt rsa_padding_mode:$padding -in message -out secret2
 done
 certificate_work rsa
 check "rsa: PSS certificate" device_signs openssl req -x509 -key rsa.pem -subj /CN=pss -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest -days 2 -out pss.crt
 check "rsa: PSS certificate verifies in software" software openssl verify -CAfile pss.crt pss.crt
 check "rsa: it is labelled rsassaPss" grep -q 'Signature Algorithm: rsassaPss' <(software openssl x509 -in pss.crt -text -noout)
-software openssl cms -encrypt -aes256 -in message -outform PEM -out message.enveloped rsa.crt 2>/dev/null
-check "rsa: cms -decrypt" cmp <(openssl cms -decrypt -inform PEM -in message.enveloped -inkey rsa.pem -recip rsa.crt | tr -d '\r') message
+software openssl cms -encrypt -aes256 -in message -outform PEM -out message.enveloped rsadec.crt 2>/dev/null
+check "rsa: cms -decrypt" cmp <(openssl cms -decrypt -inform PEM -in message.enveloped -inkey rsadec.pem -recip rsadec.crt | tr -d '\r') message
 
 check "rsa-pss: genpkey with restrictions" openssl genpkey -propquery provider=azihsm -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 \
     -pkeyopt rsa_pss_keygen_md:sha256 -pkeyopt rsa_pss_keygen_mgf1_md:sha256 -pkeyopt rsa_pss_keygen_saltlen:32 -out rsapss.pem
 file_work rsapss
-check "rsa-pss: the restrictions are in the public key" grep -q 'Minimum Salt Length: 0x20' <(software openssl pkey -pubin -in rsapss.pub -text -noout)
+check "rsa-pss: the restrictions are in the public key" grep -q 'Minimum Salt Length: 32' <(software openssl pkey -pubin -in rsapss.pub -text -noout)
 sign_and_verify "rsa-pss sha256" rsapss.pem rsapss.pub -sha256
 refuse "rsa-pss: another digest is refused" '.' openssl dgst -sha384 -sign rsapss.pem -out sig message
 refuse "rsa-pss: PKCS#1 is refused" '.' openssl dgst -sha256 -sign rsapss.pem -sigopt rsa_padding_mode:pkcs1 -out sig message
@@ -156,7 +164,7 @@ check "TLS 1.3, ECDSA P-384" device_signs serve ecP-384.pem ecP-384.crt -tls1_3
 check "TLS 1.3, RSA-PSS (C-19)" device_signs serve rsa.pem rsa.crt -tls1_3
 check "TLS 1.2, RSA-PSS" device_signs serve rsa.pem rsa.crt -tls1_2 -sigalgs RSA-PSS+SHA256
 check "TLS 1.2, RSA PKCS#1" device_signs serve rsa.pem rsa.crt -tls1_2 -sigalgs RSA+SHA256
-check "TLS 1.2, static RSA" device_signs serve rsa.pem rsa.crt -tls1_2 -cipher AES128-SHA
+check "TLS 1.2, static RSA" device_signs serve rsadec.pem rsadec.crt -CAfile ca.crt -tls1_2 -cipher AES128-SHA
 check "TLS 1.3, RSA-PSS key" device_signs serve rsapss.pem rsapss.crt -tls1_3
 
 # Software keys behave as if we were not there, native and legacy ones (C-12, C-26, apps.md scenario 9).

@@ -42,7 +42,7 @@ for query in "" "$theirs"; do
         check "req -new -x509 $k$say" openssl req $query -new -x509 -key $k.pem -subj /CN=$k -days 2 -out $k.crt
         check "x509 -req -CAkey $k$say" openssl x509 $query -req -in sw-ec.csr -CA $k.crt -CAkey $k.pem -CAcreateserial -out leaf.crt
         check "verify software $k chain$say" openssl verify $query -CAfile sw-$k.crt sw-$k.leaf.crt
-        check "cms -sign $k$say" openssl cms $query -sign -in message -signer $k.crt -inkey $k.pem -outform PEM -out out.cms
+        check "cms -sign $k$say" openssl cms $query -sign -nodetach -in message -signer $k.crt -inkey $k.pem -outform PEM -out out.cms
         check "the CMS verifies in software" software openssl cms -verify -in out.cms -inform PEM -CAfile $k.crt -purpose any -out /dev/null
     done
     software openssl dgst -sha256 -binary message >digest
