@@ -9,6 +9,7 @@
 #include "futex.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -63,6 +64,26 @@ static void *below_main(void *argument)
     return NULL;
 }
 
+/*
+ * Where no thread may be made (haproxy forbids its workers any by RLIMIT_NPROC): in this one, which keeps a working
+ * directory of its own from then on and gets it back as it was.
+ */
+static void below_here(struct below *job)
+{
+    int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (before < 0) {
+        job->error = errno;
+        return;
+    }
+    below_main(job);
+    if (fchdir(before) != 0 && job->error == 0) {
+        job->error = errno;
+        close(job->fd);
+    }
+    close(before);
+}
+
 int queue_connect_below(int directory, const char *name, int64_t deadline_ns, int *out)
 {
     struct below job = {.directory = directory, .name = name, .deadline_ns = deadline_ns, .fd = -1};
@@ -79,9 +100,10 @@ int queue_connect_below(int directory, const char *name, int64_t deadline_ns, in
     error = pthread_create(&thread, &attributes, below_main, &job);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    if (error != 0)
-        return error;
-    pthread_join(thread, NULL);
+    if (error == 0)
+        pthread_join(thread, NULL);
+    else
+        below_here(&job);
     if (job.error == 0)
         *out = job.fd;
     return job.error;
