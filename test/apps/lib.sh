@@ -53,7 +53,7 @@ start_azihsmd() {
 }
 kill_azihsmd() { kill -9 "$azihsmd_pid"; wait "$azihsmd_pid" 2>/dev/null; }
 # counter NAME: a number of the daemon's metrics, e.g. counter 'azihsm_commands_total{op="EccSign"}'
-counter() { azihsm metrics | grep -F "$1" | grep -v '^#' | awk '{ s += $NF } END { print s + 0 }'; }
+counter() { azihsm metrics | awk -v name="$1" 'index($0, name) == 1 && substr($0, length(name) + 1, 1) ~ /[ {]/ { s += $NF } END { print s + 0 }'; }
 signatures() { echo $(($(counter 'azihsm_commands_total{op="EccSign"}') + $(counter 'azihsm_commands_total{op="RsaModExp"}'))); }
 
 # A certificate authority in software, certificates over device keys: ec.key rsa.key client.key in /etc/azihsm/tls.
