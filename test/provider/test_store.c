@@ -1,0 +1,294 @@
+/*
+ * azihsm: URIs through OSSL_STORE, and the azihsm.* options of key generation that make what the URIs name.
+ */
+#include "support.h"
+
+#include <openssl/pem.h>
+#include <openssl/store.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static OSSL_LIB_CTX *ctx;
+
+/* The first object of the wanted kind (OSSL_STORE_INFO_), as a key. NULL with the errors left in the queue. */
+static EVP_PKEY *load(const char *uri, int expect)
+{
+    OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, ctx, NULL, NULL, NULL, NULL, NULL, NULL);
+    EVP_PKEY *key = NULL;
+
+    if (store == NULL)
+        return NULL;
+    if (expect != 0)
+        good(OSSL_STORE_expect(store, expect));
+    while (key == NULL && !OSSL_STORE_eof(store) && !OSSL_STORE_error(store)) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+
+        if (info != NULL && OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY)
+            key = OSSL_STORE_INFO_get1_PKEY(info);
+        if (info != NULL && OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PUBKEY)
+            key = OSSL_STORE_INFO_get1_PUBKEY(info);
+        OSSL_STORE_INFO_free(info);
+    }
+    OSSL_STORE_close(store);
+    return key;
+}
+
+static bool signs(EVP_PKEY *key)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    uint8_t sig[600];
+    size_t len = sizeof(sig);
+    bool ok = EVP_DigestSignInit_ex(md, NULL, "SHA256", ctx, NULL, key, NULL) > 0 &&
+              EVP_DigestSign(md, sig, &len, (const uint8_t *)"x", 1) > 0;
+
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
+/* name, value, name, value ... NULL; NULL with the errors left. */
+static EVP_PKEY *generate(const char *type, const char *const options[])
+{
+    EVP_PKEY_CTX *gen = EVP_PKEY_CTX_new_from_name(ctx, type, "provider=azihsm");
+    EVP_PKEY *key = NULL;
+    bool ok;
+
+    good(EVP_PKEY_keygen_init(gen));
+    ok = strcmp(type, "EC") != 0 || EVP_PKEY_CTX_set_group_name(gen, "P-256") > 0;
+    for (size_t i = 0; ok && options[i] != NULL; i += 2)
+        ok = EVP_PKEY_CTX_ctrl_str(gen, options[i], options[i + 1]) > 0;
+    if (!ok || EVP_PKEY_generate(gen, &key) <= 0)
+        key = NULL;
+    EVP_PKEY_CTX_free(gen);
+    return key;
+}
+#define GENERATE(type, ...) generate(type, (const char *const[]){__VA_ARGS__, NULL})
+
+static const char *in_dir(const char *name)
+{
+    static char paths[4][512];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+
+    snprintf(path, 512, "%s/%s", getenv("AZIHSM_TEST_DIR"), name);
+    return path;
+}
+
+static const char *uri_of(const char *format, const char *name)
+{
+    static char uri[600];
+
+    snprintf(uri, sizeof(uri), format, in_dir(name));
+    return uri;
+}
+
+static void check_same(const char *uri, EVP_PKEY *original)
+{
+    EVP_PKEY *key = load(uri, 0);
+
+    if (key == NULL)
+        good(0);
+    assert_int_equal(EVP_PKEY_eq(key, original), 1);
+    assert_true(signs(key));
+    EVP_PKEY_free(key);
+}
+
+static void test_names(void **state)
+{
+    EVP_PKEY *key = GENERATE("EC", "azihsm.name", "web server"), *rsa = GENERATE("RSA", "azihsm.name", "mail");
+    OSSL_STORE_CTX *store = OSSL_STORE_open_ex("azihsm:", ctx, NULL, NULL, NULL, NULL, NULL, NULL);
+    struct stat info;
+    unsigned found = 0;
+
+    (void)state;
+    good(key != NULL && rsa != NULL);
+    assert_int_equal(stat(in_dir("keys/web server.pem"), &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    check_same("azihsm://web%20server", key);
+    check_same("azihsm:web%20server", key);
+    check_same("azihsm://mail", rsa);
+    check_same("azihsm://mail.pem;type=rsa", rsa);
+    check_same(uri_of("azihsm:%s", "keys/mail.pem"), rsa);
+    check_same(uri_of("azihsm://%s", "keys/mail.pem"), rsa);
+    assert_int_equal(chdir(in_dir("keys")), 0);
+    check_same("azihsm://./mail.pem;type=rsa", rsa);
+    /* C-30: the list names what can be pasted */
+    good(store != NULL);
+    while (!OSSL_STORE_eof(store)) {
+        OSSL_STORE_INFO *entry = OSSL_STORE_load(store);
+        EVP_PKEY *listed;
+
+        good(entry != NULL && OSSL_STORE_INFO_get_type(entry) == OSSL_STORE_INFO_NAME);
+        listed = load(OSSL_STORE_INFO_get0_NAME(entry), 0);
+        good(listed != NULL);
+        found += EVP_PKEY_eq(listed, key) == 1 || EVP_PKEY_eq(listed, rsa) == 1;
+        EVP_PKEY_free(listed);
+        OSSL_STORE_INFO_free(entry);
+    }
+    assert_int_equal(found, 2);
+    OSSL_STORE_close(store);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(rsa);
+}
+
+static void test_tag(void **state)
+{
+    EVP_PKEY *key = GENERATE("EC", "azihsm.tag", "0x1234"), *named = load("azihsm:?tag=0x1234", 0);
+    BIO *bio = BIO_new(BIO_s_mem());
+
+    (void)state;
+    good(key != NULL && named != NULL);
+    assert_int_equal(EVP_PKEY_eq(key, named), 1);
+    assert_true(signs(named));
+    /* nothing to write down: the device keeps it, under its tag */
+    assert_int_equal(PEM_write_bio_PrivateKey(bio, named, NULL, NULL, 0, NULL, NULL), 0);
+    assert_true(error_says("tag"));
+    ERR_clear_error();
+    assert_null(load("azihsm:?tag=0x4321", 0));
+    assert_true(error_says("KeyNotFound"));
+    ERR_clear_error();
+    assert_null(GENERATE("EC", "azihsm.tag", "0"));
+    ERR_clear_error();
+    BIO_free(bio);
+    EVP_PKEY_free(named);
+    EVP_PKEY_free(key);
+}
+
+/* The vendor's commands: a bare masked key in a file, named by URI with its type; import of a software key. */
+static void test_vendor_forms(void **state)
+{
+    EVP_PKEY *software_rsa = make_key(software(), NULL, "RSA-2048"), *key, *imported;
+    BIO *pem = BIO_new_file(in_dir("software.pem"), "w"), *der = BIO_new_file(in_dir("software.der"), "wb");
+    struct stat info;
+
+    (void)state;
+    key = GENERATE("EC", "azihsm.masked_key", in_dir("ec.bin"), "azihsm.key_usage", "digitalSignature",
+                   "azihsm.session", "false");
+    good(key != NULL);
+    assert_int_equal(stat(in_dir("ec.bin"), &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    check_same(uri_of("azihsm://./%s;type=ec", "ec.bin"), key);
+    assert_null(load(uri_of("azihsm://./%s;type=rsa", "ec.bin"), 0));
+    assert_true(error_says("type=rsa"));
+    ERR_clear_error();
+    assert_null(load(uri_of("azihsm:%s", "ec.bin"), 0));
+    assert_true(error_says("type=ec"));
+    ERR_clear_error();
+
+    good(PEM_write_bio_PrivateKey(pem, software_rsa, NULL, NULL, 0, NULL, NULL));
+    good(i2d_PKCS8PrivateKey_bio(der, software_rsa, NULL, NULL, 0, NULL, NULL));
+    BIO_free(pem);
+    BIO_free(der);
+    for (unsigned i = 0; i < 2; i++) {
+        imported = GENERATE("RSA", "azihsm.input_key", in_dir(i == 0 ? "software.pem" : "software.der"),
+                            "azihsm.masked_key", in_dir("rsa.bin"));
+        good(imported != NULL);
+        assert_int_equal(EVP_PKEY_eq(imported, software_rsa), 1);
+        assert_true(signs(imported));
+        check_same(uri_of("azihsm://./%s;type=rsa", "rsa.bin"), imported);
+        EVP_PKEY_free(imported);
+    }
+    assert_null(GENERATE("EC", "azihsm.input_key", in_dir("software.pem")));
+    assert_true(error_says("EC private key"));
+    ERR_clear_error();
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(software_rsa);
+}
+
+static void test_usage(void **state)
+{
+    EVP_PKEY *derives = GENERATE("EC", "azihsm.key_usage", "keyAgreement"),
+             *decrypts = GENERATE("RSA", "azihsm.key_usage", "keyEncipherment");
+
+    (void)state;
+    good(derives != NULL && decrypts != NULL);
+    assert_false(signs(derives));
+    assert_true(error_says("another use"));
+    ERR_clear_error();
+    assert_false(signs(decrypts));
+    ERR_clear_error();
+    assert_null(GENERATE("RSA", "azihsm.key_usage", "keyAgreement"));
+    assert_true(error_says("azihsm.key_usage"));
+    ERR_clear_error();
+    assert_null(GENERATE("EC", "azihsm.key_usage", "digitalSignature,keyAgreement"));
+    assert_true(error_says("one use"));
+    ERR_clear_error();
+    EVP_PKEY_free(derives);
+    EVP_PKEY_free(decrypts);
+}
+
+static void test_session_keys(void **state)
+{
+    EVP_PKEY *key = GENERATE("EC", "azihsm.session", "true");
+    BIO *bio = BIO_new(BIO_s_mem());
+
+    (void)state;
+    good(key != NULL);
+    assert_true(signs(key));
+    assert_int_equal(PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL), 0);
+    assert_true(error_says("session key"));
+    ERR_clear_error();
+    assert_null(GENERATE("EC", "azihsm.session", "true", "azihsm.name", "x"));
+    ERR_clear_error();
+    BIO_free(bio);
+    EVP_PKEY_free(key);
+}
+
+/* Whoever expects a public key gets one that cannot sign; whoever expects a certificate gets nothing. */
+static void test_expect(void **state)
+{
+    EVP_PKEY *key = GENERATE("EC", "azihsm.name", "expected"),
+             *public = load("azihsm://expected", OSSL_STORE_INFO_PUBKEY);
+
+    (void)state;
+    good(key != NULL && public != NULL);
+    assert_int_equal(EVP_PKEY_eq(key, public), 1);
+    assert_false(signs(public));
+    ERR_clear_error();
+    assert_null(load("azihsm://expected", OSSL_STORE_INFO_CERT));
+    ERR_clear_error();
+    EVP_PKEY_free(public);
+    EVP_PKEY_free(key);
+}
+
+static void test_wrong_uris(void **state)
+{
+    static const struct {
+        const char *uri, *says;
+    } uris[] = {
+        {"azihsm://web?colour=red", "'colour'"},
+        {"azihsm://nobody", "No such file"},
+        {"azihsm://a%zz", "escape"},
+        {"azihsm://../x", "leading dot"},
+        {"azihsm:?tag=70000", "'tag'"},
+        {"azihsm:/etc/passwd", "not a key file"},
+        {"azihsm:/etc", "regular file"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(uris) / sizeof(uris[0]); i++) {
+        assert_null(load(uris[i].uri, 0));
+        if (!error_says(uris[i].says))
+            fail_msg("%s: no error says %s", uris[i].uri, uris[i].says);
+        ERR_clear_error();
+    }
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    ctx = order("azihsm-first");
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names),      cmocka_unit_test(test_tag),          cmocka_unit_test(test_vendor_forms),
+        cmocka_unit_test(test_usage),      cmocka_unit_test(test_session_keys), cmocka_unit_test(test_expect),
+        cmocka_unit_test(test_wrong_uris),
+    };
+
+    return cmocka_run_group_tests(tests, begin, support_end);
+}
