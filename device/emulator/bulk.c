@@ -145,5 +145,8 @@ void emu_handle_bulk(struct emu_handle *handle, struct emu_bulk *bulk)
     pthread_rwlock_rdlock(&handle->busy);
     if (check_handle(atomic_load(&handle->record), bulk))
         run(handle, bulk);
+    atomic_fetch_add_explicit(&handle->device->commands, 1, memory_order_relaxed);
+    if (bulk->ext_status != 0)
+        atomic_fetch_add_explicit(&handle->device->errors, 1, memory_order_relaxed);
     pthread_rwlock_unlock(&handle->busy);
 }

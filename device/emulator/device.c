@@ -54,6 +54,7 @@ azihsm_rc device_bring_up(struct emu_device *device)
     if (rc == AZIHSM_OK)
         rc = make_internal_keys(device);
     device->pending_calls = device->config.pending_key_calls;
+    device->failed = rc != AZIHSM_OK;
     return rc;
 }
 

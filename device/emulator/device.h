@@ -63,6 +63,7 @@ struct emu_device {
     uint8_t launch_id[DEVICE_ID_SIZE]; /* VM launch GUID */
 
     /* changed by a reset only */
+    bool failed;                       /* no keys could be made: every command fails until the next reset */
     struct engine_key *identity;       /* signs reports; P-384 */
     struct engine_key *session_key;    /* for OpenSession, ReopenSession, ChangePin; P-384 */
     struct engine_key *credential_key; /* for EstablishCredential; P-384 */

@@ -8,7 +8,8 @@
 
 #include <openssl/crypto.h>
 
-enum { CQE_INVALID_FIELD = 0x002, CQE_INVALID_SOURCE_LENGTH = 0x0C1, PHYSICAL_REQUEST_MAX = 4096 };
+enum { CQE_INVALID_FIELD = 0x002, CQE_INTERNAL_ERROR = 0x007, CQE_INVALID_SOURCE_LENGTH = 0x0C1 };
+enum { PHYSICAL_REQUEST_MAX = 4096 };
 
 /*
  * early: what the firmware checks before it decodes the body. check: arguments that the simulator checks before the
@@ -287,6 +288,10 @@ void dispatch(struct emu_device *device, struct emu_namespace *ns, const struct 
     atomic_fetch_add_explicit(&device->commands, 1, memory_order_relaxed);
     if (!device_is_virtual(device) && (in->request_len == 0 || in->request_len > PHYSICAL_REQUEST_MAX)) {
         out->cqe_status = CQE_INVALID_SOURCE_LENGTH;
+        return;
+    }
+    if (device->failed) {
+        out->cqe_status = CQE_INTERNAL_ERROR;
         return;
     }
     cmd.device = device;
