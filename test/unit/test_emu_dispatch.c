@@ -56,7 +56,7 @@ static void rewrite_op(struct emu_client *client, uint32_t from, uint32_t to)
 {
     for (size_t i = 0; i + 4 <= client->frame_len; i++) {
         uint8_t *at = client->frame + i;
-        if ((uint32_t)(at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3]) == from) {
+        if (((uint32_t)at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3]) == from) {
             for (int k = 0; k < 4; k++)
                 at[k] = (uint8_t)(to >> (24 - 8 * k));
             return;
