@@ -219,11 +219,18 @@ static void *worker_main(void *argument)
         serve_binding(worker, job);
         pthread_mutex_lock(&pool->lock);
     }
-    pool->threads--;
-    pthread_cond_signal(&pool->ended);
     pthread_mutex_unlock(&pool->lock);
     pthread_cond_destroy(&worker->wake);
     OPENSSL_free(worker);
+    /*
+     * Nobody joins this thread, so its thread-local data in libcrypto must be gone before it counts as ended: the
+     * destructors would otherwise race with the library contexts and with the end of the process.
+     */
+    OPENSSL_thread_stop();
+    pthread_mutex_lock(&pool->lock);
+    pool->threads--;
+    pthread_cond_signal(&pool->ended);
+    pthread_mutex_unlock(&pool->lock);
     return NULL;
 }
 
