@@ -39,8 +39,7 @@ static azihsm_rc authenticate(struct emu_device *device, const struct azihsm_ses
     struct credential_sealed sealed;
     struct credential_fields fields = {0};
     EVP_PKEY *client = NULL;
-    azihsm_rc length_rc = partition_take_session_credential(device, cred, &sealed); /* physical: before the nonce */
-    azihsm_rc rc = length_rc;
+    azihsm_rc rc = partition_take_session_credential(device, cred, &sealed);
 
     if (rc == AZIHSM_OK)
         rc = partition_check_lockout(device);
@@ -244,7 +243,7 @@ azihsm_rc cmd_change_pin(struct command *cmd)
 {
     struct emu_device *device = cmd->device;
     const struct azihsm_change_pin_req *req = &cmd->req.change_pin;
-    struct credential_sealed sealed;
+    struct credential_sealed sealed = {0};
     struct credential_fields fields = {0};
     EVP_PKEY *client = NULL;
     azihsm_rc rc = partition_check_nonce(device, req->new_pin.nonce);

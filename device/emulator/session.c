@@ -8,7 +8,7 @@
 azihsm_rc session_table_init(struct session_table *table, unsigned max)
 {
     *table = (struct session_table){.max = max, .serials = 1};
-    table->slots = calloc(max, sizeof(*table->slots));
+    table->slots = calloc(max, sizeof(struct session *));
     if (table->slots == NULL)
         return AZIHSM_E_NO_MEMORY;
     if (pthread_rwlock_init(&table->lock, NULL) != 0) {

@@ -61,14 +61,14 @@ static azihsm_rc write_contents(const struct contents *contents, uint8_t *buf, s
     struct writer writer = {.buf = buf, .cap = cap};
     size_t count = 1;
 
-    for (uint8_t i = 1; i < ITEMS; i++)
+    for (size_t i = 1; i < ITEMS; i++)
         count += contents->items[i].len > 0;
     put(&writer, cbor_encode_map_start(count, buf, cap));
     put(&writer, cbor_encode_uint8(ITEM_VERSION, buf + writer.len, cap - writer.len));
     put(&writer, cbor_encode_uint8(STATE_VERSION, buf + writer.len, cap - writer.len));
-    for (uint8_t i = 1; i < ITEMS && !writer.full; i++)
+    for (size_t i = 1; i < ITEMS && !writer.full; i++)
         if (contents->items[i].len > 0)
-            put_bytes(&writer, i, contents->items[i]);
+            put_bytes(&writer, (uint8_t)i, contents->items[i]);
     *len = writer.len;
     return writer.full ? AZIHSM_E_ENCODE : AZIHSM_OK;
 }
