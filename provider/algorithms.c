@@ -80,20 +80,49 @@ static const OSSL_ALGORITHM key_exchanges[] = {
     {NULL, NULL, NULL, NULL},
 };
 
-static const struct {
-    int operation_id;
-    const OSSL_ALGORITHM *algorithms;
-} operations[] = {
-    {OSSL_OP_KEYMGMT, key_managers},  {OSSL_OP_ENCODER, encoders},     {OSSL_OP_DECODER, decoders},
-    {OSSL_OP_STORE, stores},          {OSSL_OP_SIGNATURE, signatures}, {OSSL_OP_ASYM_CIPHER, asym_ciphers},
-    {OSSL_OP_KEYEXCH, key_exchanges},
+/* Offered only with `symmetric = yes`: without it no cipher or MAC of a process is ever looked for here. */
+static const OSSL_ALGORITHM ciphers[] = {
+    {"AES-128-CBC:AES128:2.16.840.1.101.3.4.1.2", OURS, cipher_aes128_cbc_functions, NULL},
+    {"AES-192-CBC:AES192:2.16.840.1.101.3.4.1.22", OURS, cipher_aes192_cbc_functions, NULL},
+    {"AES-256-CBC:AES256:2.16.840.1.101.3.4.1.42", OURS, cipher_aes256_cbc_functions, NULL},
+    {"AES-256-GCM:id-aes256-GCM:2.16.840.1.101.3.4.1.46", OURS, cipher_aes256_gcm_functions, NULL},
+    {"AES-256-XTS:1.3.111.2.1619.0.1.2", OURS, cipher_aes256_xts_functions, NULL},
+    {NULL, NULL, NULL, NULL},
 };
 
-const OSSL_ALGORITHM *algorithms_query(int operation_id, int *no_cache)
+static const OSSL_ALGORITHM macs[] = {
+    {"HMAC", OURS, mac_hmac_functions, NULL},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM kdfs[] = {
+    {"HKDF", OURS, kdf_hkdf_functions, NULL},
+    {"KBKDF", OURS, kdf_kbkdf_functions, NULL},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const struct {
+    int operation_id;
+    bool symmetric;
+    const OSSL_ALGORITHM *algorithms;
+} operations[] = {
+    {OSSL_OP_KEYMGMT, false, key_managers},
+    {OSSL_OP_ENCODER, false, encoders},
+    {OSSL_OP_DECODER, false, decoders},
+    {OSSL_OP_STORE, false, stores},
+    {OSSL_OP_SIGNATURE, false, signatures},
+    {OSSL_OP_ASYM_CIPHER, false, asym_ciphers},
+    {OSSL_OP_KEYEXCH, false, key_exchanges},
+    {OSSL_OP_CIPHER, true, ciphers},
+    {OSSL_OP_MAC, true, macs},
+    {OSSL_OP_KDF, true, kdfs},
+};
+
+const OSSL_ALGORITHM *algorithms_query(int operation_id, bool symmetric, int *no_cache)
 {
     *no_cache = 0;
     for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
-        if (operations[i].operation_id == operation_id)
+        if (operations[i].operation_id == operation_id && (symmetric || !operations[i].symmetric))
             return operations[i].algorithms;
     return NULL;
 }

@@ -6,14 +6,20 @@
 
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
+#include <stdbool.h>
 
 extern const OSSL_DISPATCH signature_ecdsa_functions[];
 extern const OSSL_DISPATCH signature_rsa_functions[];
 extern const OSSL_DISPATCH asym_cipher_rsa_functions[];
 extern const OSSL_DISPATCH keyexch_ecdh_functions[];
 
-/* The operation's table; a constant. NULL when we have nothing of the kind. */
-const OSSL_ALGORITHM *algorithms_query(int operation_id, int *no_cache);
+extern const OSSL_DISPATCH mac_hmac_functions[];
+extern const OSSL_DISPATCH kdf_hkdf_functions[], kdf_kbkdf_functions[];
+extern const OSSL_DISPATCH cipher_aes128_cbc_functions[], cipher_aes192_cbc_functions[], cipher_aes256_cbc_functions[];
+extern const OSSL_DISPATCH cipher_aes256_gcm_functions[], cipher_aes256_xts_functions[];
+
+/* The operation's table; a constant. NULL when we have nothing of the kind. symmetric: the configuration's switch. */
+const OSSL_ALGORITHM *algorithms_query(int operation_id, bool symmetric, int *no_cache);
 
 /* Key type of the TLS groups we announce (capabilities.c). */
 #define GROUP_KEY_TYPE "AZIHSM-GROUP-EC"

@@ -172,6 +172,20 @@ static void test_software_server(void **state)
     assert_int_equal(device_requests(NULL), before);
 }
 
+/* Ciphers, MACs and KDFs of ours in every record, with key bytes: the same TLS, and no device. */
+static void test_symmetric_preferred(void **state)
+{
+    OSSL_LIB_CTX *ctx = order("symmetric-preferred");
+    long before = device_requests(NULL);
+
+    (void)state;
+    for (size_t h = 0; h < HANDSHAKES; h++) {
+        run("symmetric-preferred", ctx, ctx, &handshakes[h], false);
+        run("symmetric-preferred", ctx, software(), &handshakes[h], false);
+    }
+    assert_int_equal(device_requests(NULL), before);
+}
+
 static void test_key_first(void **state)
 {
     OSSL_LIB_CTX *ctx = order("default-first");
@@ -212,9 +226,8 @@ static void test_one_request_each(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_device_server),
-        cmocka_unit_test(test_software_server),
-        cmocka_unit_test(test_key_first),
+        cmocka_unit_test(test_device_server),       cmocka_unit_test(test_software_server),
+        cmocka_unit_test(test_symmetric_preferred), cmocka_unit_test(test_key_first),
         cmocka_unit_test(test_one_request_each),
     };
 

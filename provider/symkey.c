@@ -1,0 +1,208 @@
+/*
+ * Symmetric device keys by URI, and back into key files.
+ */
+#include "symkey.h"
+
+#include "config.h"
+#include "keyfile.h"
+#include "uri.h"
+
+#include <openssl/crypto.h>
+#include <openssl/objects.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct kind {
+    uint32_t kind;
+    const char *name;
+    int nid; /* of the AlgorithmIdentifier in a key file */
+    bool derivable;
+} kinds[] = {
+    {AZIHSM_KEY_AES128, "AES-128", NID_aes_128_cbc, true},
+    {AZIHSM_KEY_AES192, "AES-192", NID_aes_192_cbc, true},
+    {AZIHSM_KEY_AES256, "AES-256", NID_aes_256_cbc, true},
+    {AZIHSM_KEY_HMAC_SHA256, "HMAC-SHA256", NID_hmacWithSHA256, true},
+    {AZIHSM_KEY_HMAC_SHA384, "HMAC-SHA384", NID_hmacWithSHA384, true},
+    {AZIHSM_KEY_HMAC_SHA512, "HMAC-SHA512", NID_hmacWithSHA512, true},
+    {AZIHSM_KEY_AES_GCM_BULK256, "AES-256-GCM", NID_aes_256_gcm, false},
+    {AZIHSM_KEY_AES_GCM_BULK256_UNAPPROVED, "AES-256-GCM", NID_aes_256_gcm, false},
+    {AZIHSM_KEY_AES_XTS_BULK256, "AES-256-XTS", NID_aes_256_xts, false},
+    {AZIHSM_KEY_ECC256_PRIVATE, "EC P-256", NID_undef, false},
+    {AZIHSM_KEY_ECC384_PRIVATE, "EC P-384", NID_undef, false},
+    {AZIHSM_KEY_ECC521_PRIVATE, "EC P-521", NID_undef, false},
+};
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+static const struct kind *find_kind(uint32_t kind)
+{
+    for (size_t i = 0; i < KINDS; i++)
+        if (kinds[i].kind == kind)
+            return &kinds[i];
+    return NULL;
+}
+
+const char *symkey_kind_name(uint32_t kind)
+{
+    const struct kind *found = find_kind(kind);
+
+    return found == NULL ? "another kind" : found->name;
+}
+
+uint32_t symkey_derivable_kind(const char *name)
+{
+    for (size_t i = 0; i < KINDS; i++)
+        if (kinds[i].derivable && strcasecmp(kinds[i].name, name) == 0)
+            return kinds[i].kind;
+    return 0;
+}
+
+/* ---- from a URI ---- */
+
+/* The client of the device that the URI names, or of the configuration's; the caller's own reference. */
+static int client_of(struct provider *provider, const struct uri *uri, struct azihsm_client **client)
+{
+    const struct device_choice choice = {uri->device, uri->partition, uri->pin_source};
+    struct azihsm_error error = {0};
+
+    return provider_ready(provider) && (provider_client_for(provider, &choice, client, &error) == AZIHSM_OK ||
+                                        raise_device(provider, &error, "device"));
+}
+
+static int path_of(struct provider *provider, const struct uri *uri, char *path, size_t size)
+{
+    bool ok;
+
+    if (uri->kind == URI_NAME)
+        ok = keyfile_locate(provider_config(provider)->keys, uri->target, path, size);
+    else if (uri->kind == URI_PATH)
+        ok = snprintf(path, size, "%s", uri->target) < (int)size;
+    else
+        return raise_error(provider, REASON_URI, "a URI of one key is needed");
+    return ok || raise_error(provider, REASON_FILE, "the path is too long");
+}
+
+static struct azihsm_key *from_file(struct provider *provider, struct azihsm_client *client, const struct uri *uri)
+{
+    struct azihsm_error error = {0};
+    struct azihsm_key *key = NULL;
+    struct keyfile file = {0};
+    char path[1024], why[200] = "";
+    uint8_t *data = NULL;
+    size_t len = 0;
+
+    if (!path_of(provider, uri, path, sizeof(path)))
+        return NULL;
+    if (keyfile_read(path, &data, &len, why, sizeof(why)) != KEYFILE_OK)
+        raise_error(provider, REASON_FILE, "%s", why);
+    else if (keyfile_parse((struct azihsm_bytes){data, len}, &file, why, sizeof(why)) != KEYFILE_OK)
+        raise_error(provider, REASON_KEY_FILE, "%.120s: %s", path, why[0] == '\0' ? "not a key file of a device" : why);
+    else if (azihsm_key_from_blob(client, file.blob, file.spki, &key, &error) != AZIHSM_OK)
+        raise_device(provider, &error, "key file");
+    keyfile_clear(&file);
+    OPENSSL_clear_free(data, len);
+    return key;
+}
+
+static struct azihsm_key *from_tag(struct provider *provider, struct azihsm_client *client, uint16_t tag)
+{
+    struct azihsm_error error = {0};
+    struct azihsm_key *key = NULL;
+
+    if (azihsm_key_from_tag(client, tag, &key, &error) != AZIHSM_OK)
+        raise_device(provider, &error, "OpenKey");
+    return key;
+}
+
+struct azihsm_key *symkey_load(struct provider *provider, const char *text)
+{
+    struct azihsm_client *client = NULL;
+    struct azihsm_key *key = NULL;
+    struct uri uri;
+    char why[200] = "";
+
+    if (!uri_parse(text, &uri, why, sizeof(why))) {
+        raise_error(provider, REASON_URI, "%.100s: %s", text, why);
+        return NULL;
+    }
+    if (client_of(provider, &uri, &client))
+        key = uri.kind == URI_TAG ? from_tag(provider, client, uri.tag) : from_file(provider, client, &uri);
+    azihsm_client_free(client);
+    uri_clear(&uri);
+    return key;
+}
+
+int symkey_from_params(struct provider *provider, const OSSL_PARAM params[], const char *name, const uint32_t *fitting,
+                       const char *purpose, struct azihsm_key **key)
+{
+    const OSSL_PARAM *p = params == NULL ? NULL : OSSL_PARAM_locate_const(params, name);
+    const char *text = NULL;
+    struct azihsm_key *found;
+    uint32_t kind;
+
+    if (p == NULL)
+        return 1;
+    if (!OSSL_PARAM_get_utf8_string_ptr(p, &text) || text == NULL)
+        return raise_error(provider, REASON_PARAMETER, "%s: a URI is needed", name);
+    if ((found = symkey_load(provider, text)) == NULL)
+        return 0;
+    kind = azihsm_key_kind(found);
+    while (*fitting != 0 && *fitting != kind)
+        fitting++;
+    if (*fitting == 0) {
+        azihsm_key_free(found);
+        return raise_error(provider, REASON_KEY_TYPE, "%.100s is a key of kind %s, which does not fit %s", text,
+                           symkey_kind_name(kind), purpose);
+    }
+    azihsm_key_free(*key);
+    *key = found;
+    return 1;
+}
+
+/* ---- to a file ---- */
+
+static int algorithm_der(uint32_t kind, unsigned char **der)
+{
+    const struct kind *found = find_kind(kind);
+    X509_ALGOR *algorithm = found == NULL ? NULL : X509_ALGOR_new();
+    int len = -1;
+
+    if (algorithm != NULL && X509_ALGOR_set0(algorithm, OBJ_nid2obj(found->nid), V_ASN1_UNDEF, NULL))
+        len = i2d_X509_ALGOR(algorithm, der);
+    X509_ALGOR_free(algorithm);
+    return len;
+}
+
+static int encode(struct provider *provider, struct azihsm_key *key, uint8_t **pem, size_t *len)
+{
+    uint32_t kind = azihsm_key_kind(key);
+    bool hmac = kind >= AZIHSM_KEY_HMAC_SHA256 && kind <= AZIHSM_KEY_HMAC_SHA512;
+    struct keyfile file = {.blob = azihsm_key_blob(key), .usage = hmac ? AZIHSM_USAGE_SIGN : AZIHSM_USAGE_DECRYPT};
+    unsigned char *algorithm = NULL;
+    int size = algorithm_der(kind, &algorithm);
+    bool ok;
+
+    file.algorithm = (struct azihsm_bytes){algorithm, size > 0 ? (size_t)size : 0};
+    ok = size > 0 && keyfile_encode_pem(&file, pem, len);
+    OPENSSL_free(algorithm);
+    return ok || raise_error(provider, REASON_HOST_CRYPTO, "the key cannot be written as a key file");
+}
+
+int symkey_save(struct provider *provider, struct azihsm_key *key, const char *text)
+{
+    char path[1024], why[200] = "";
+    uint8_t *pem = NULL;
+    size_t len = 0;
+    struct uri uri;
+    int ok = 0;
+
+    if (!uri_parse(text, &uri, why, sizeof(why)))
+        return raise_error(provider, REASON_URI, "%.100s: %s", text, why);
+    if (path_of(provider, &uri, path, sizeof(path)) && encode(provider, key, &pem, &len))
+        ok = keyfile_write(path, (struct azihsm_bytes){pem, len}, why, sizeof(why)) ||
+             raise_error(provider, REASON_FILE, "%s", why);
+    OPENSSL_clear_free(pem, len);
+    uri_clear(&uri);
+    return ok;
+}
