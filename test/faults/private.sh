@@ -58,4 +58,28 @@ check "and the daemon lives" tool status
 printf '[partition default]\nallow-users = root, nobody\n' >"$T/conf"
 kill -HUP "$daemon_pid"; sleep 0.5
 check "SIGHUP with a good one is taken" grep -q "configuration read again" "$T/azihsmd.log"
+stop_daemon
+
+printf '[partition one]\n[partition two]\nkind = physical\nlogin = pin\n' >"$T/conf"
+start_daemon -c "$T/conf" || exit 1
+check "two partitions: a key in the first" tool --partition one key generate --out "$T/one.pem"
+check "is accepted there" tool --partition one key show "$T/one.pem" --check
+refuse 3 "a partition that does not exist" "partition|no device" tool --partition three key show "$T/one.pem" --check
+refuse 2 "the second wants a PIN" "credential" tool --partition two key show "$T/one.pem" --check
+check "here it is" tool --partition two credential --out "$T/credential"
+refuse 1 "the first's key is none of the second" "." tool --partition two --pin-source "file:$T/credential" key show "$T/one.pem" --check
+check "which makes its own" tool --partition two --pin-source "file:$T/credential" key generate --out "$T/two.pem"
+stop_daemon
+
+if [ "$(id -u)" -eq 0 ] && id nobody >/dev/null 2>&1; then
+    chmod 755 "$T" "$T/run"; rm -rf "$T/state"
+    start_daemon -o user=nobody || exit 1
+    check "user = nobody: it became nobody" same "$(stat -c %U "/proc/$daemon_pid/mem")$(awk '/^Uid:/ { print $2 $3 $4 $5 }' "/proc/$daemon_pid/status")" \
+        "root$(id -u nobody)$(id -u nobody)$(id -u nobody)$(id -u nobody)"
+    check "its state is its own" same "$(stat -c %U:%a "$T/state")" nobody:700
+    check "root may use it" tool key generate --out "$T/by-root.pem"
+    refuse 1 "no such user" "no such user" "$azihsmd" -o user=no-such-user --state-dir "$T/x" --socket "$T/x.sock"
+else
+    echo "skip user =: not root"
+fi
 finish

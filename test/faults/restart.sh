@@ -28,6 +28,22 @@ check "stop by the control socket" tool stop
 wait "$daemon_pid"; check "it ended with status 0" same "$?" 0
 daemon_pid=""
 refuse 3 "the tool names the socket that nobody serves" "$T/run" tool key show ec --check
-start_daemon --kind virtual -o limits=hardware || exit 1
-check "with other limits all are accepted" accepted
+start_daemon -o limits=hardware -o seccomp=kill || exit 1
+check "with other limits all are accepted, and no system call is missing from the filter" accepted
+check "new keys too" tool key generate --type rsa --force rsa
+check "reset under the filter" tool reset
+check "PIN change under the filter" tool change-pin
+check "metrics under the filter" tool metrics
+kill -HUP "$daemon_pid"
+check "SIGHUP under the filter" sh -c "sleep 0.3; kill -0 $daemon_pid"
+
+tool conditions --delay-ms 700 --delay-op EccGenerateKeyPair >/dev/null
+tool key generate late >"$T/late.log" 2>&1 &
+late=$!
+for _ in $(seq 100); do [ "$(status_of connections)" != 0 ] && break; sleep 0.02; done
+sleep 0.2
+check "SIGTERM in the middle of a command: exit status 0" stop_daemon TERM
+wait $late; check "the command was finished first" same $? 0
+start_daemon || exit 1
+check "and its key is good" tool key show late --check
 finish

@@ -38,6 +38,19 @@ refuse 1 "a symbolic link" "link" "$azihsmd" --socket "$T/run/azihsmd.sock" --st
 start_daemon || exit 1
 check "a leftover of a crash is harmless, the key still works" tool key show ec --check
 
+stop_daemon
+broken=0
+for pause in 0 0.002 0.004 0.006 0.008 0.01 0.015 0.02 0.03 0.05 0.08 0.12; do
+    rm -rf "$T/young"
+    "$azihsmd" --socket "$T/young.sock" --control-socket "$T/young-control.sock" --state-dir "$T/young" --quiet &
+    young=$!
+    sleep $pause; kill -9 $young; wait $young 2>/dev/null
+    timeout 30 "$azihsmd" --socket "$T/young.sock" --control-socket "$T/young-control.sock" --state-dir "$T/young" \
+        --idle-exit 1 --quiet || broken=$((broken + 1))
+done
+check "killed at any moment of its first start, the daemon starts again" same $broken 0
+start_daemon || exit 1
+
 check "backup of a running daemon" tool backup --state-dir "$T/state" --out "$T/backup"
 check "the backup is private" same "$(stat -c %a "$T/backup")" 600
 stop_daemon
