@@ -44,8 +44,9 @@ static void check_section(struct provider *provider, const CONF *conf, const cha
         if (value != NULL && strcmp(value, entry->value) == 0 && !config_is_known(name))
             complain(provider, name);
         if (NCONF_get_section(conf, entry->value) != NULL && strcmp(entry->value, section) != 0) {
-            strcat(name, ".");
-            check_section(provider, conf, entry->value, name, depth - 1);
+            char below[sizeof(name) + 1];
+            snprintf(below, sizeof(below), "%s.", name);
+            check_section(provider, conf, entry->value, below, depth - 1);
         }
     }
 }

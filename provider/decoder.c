@@ -141,20 +141,6 @@ static uint8_t *read_object(BIO *bio, size_t *len)
     return NULL;
 }
 
-static int deliver(struct key *key, OSSL_CALLBACK *callback, void *arg)
-{
-    int object = OSSL_OBJECT_PKEY;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &object),
-        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)key_type_name(key_type(key)), 0),
-        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
-        OSSL_PARAM_construct_end(),
-    };
-    int ok = callback(params, arg);
-    key_free(key);
-    return ok;
-}
-
 static int decode_object(const struct decoder *decoder, struct azihsm_bytes der, OSSL_CALLBACK *callback, void *arg)
 {
     struct keyfile file;
@@ -170,7 +156,9 @@ static int decode_object(const struct decoder *decoder, struct azihsm_bytes der,
         return raise_error(decoder->provider, REASON_KEY_FILE, "%s", why);
     if (!mine)
         return 1;
-    return key != NULL && deliver(key, callback, arg);
+    int ok = key != NULL && keyload_deliver(key, callback, arg);
+    key_free(key);
+    return ok;
 }
 
 static int der_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *callback, void *arg,

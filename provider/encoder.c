@@ -150,7 +150,7 @@ static int encode_text(const struct encoder *encoder, OSSL_CORE_BIO *out, const 
         enum azihsm_usage usage;
         const char *word;
     } uses[] = {{AZIHSM_USAGE_SIGN, "sign"}, {AZIHSM_USAGE_DECRYPT, "decrypt"}, {AZIHSM_USAGE_DERIVE, "derive"}};
-    struct azihsm_bytes label = key_device(key) == NULL ? (struct azihsm_bytes){0} : azihsm_key_label(key_device(key));
+    struct azihsm_bytes label = key_label(key);
     BIO *bio = provider_bio(encoder->provider, out);
     if (bio == NULL)
         return 0;

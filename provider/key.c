@@ -91,9 +91,9 @@ void key_free(struct key *key)
 struct key *key_from_reference(const void *reference, size_t size)
 {
     struct key *key;
-    if (reference == NULL || size != sizeof(key))
+    if (reference == NULL || size != sizeof(void *))
         return NULL;
-    memcpy(&key, reference, sizeof(key));
+    memcpy(&key, reference, sizeof(void *));
     return key != NULL && key->magic == KEY_MAGIC ? key_up_ref(key) : NULL;
 }
 
@@ -155,6 +155,12 @@ const char *key_default_digest(const struct key *key)
 const struct key_pss *key_pss(const struct key *key)
 {
     return &key->pss;
+}
+
+struct azihsm_bytes key_label(const struct key *key)
+{
+    struct azihsm_bytes none = {NULL, 0};
+    return key->device == NULL ? none : azihsm_key_label(key->device);
 }
 
 bool key_permits(const struct key *key, enum azihsm_usage usage)

@@ -41,6 +41,7 @@ size_t key_size(const struct key *key);                /* field or modulus lengt
 const char *key_group(const struct key *key);          /* "prime256v1" ...; NULL unless an EC device key */
 uint32_t key_curve(const struct key *key);             /* enum azihsm_ecc_curve; 0 unless an EC device key */
 const char *key_default_digest(const struct key *key); /* "SHA256", "SHA384", "SHA512" by strength */
+struct azihsm_bytes key_label(const struct key *key);  /* of a device key; empty when there is none */
 bool key_permits(const struct key *key, enum azihsm_usage usage); /* always true for carried keys */
 
 /* Restrictions of an RSA-PSS key; restricted is false when there are none (and for other types). */

@@ -5,6 +5,7 @@
 #include "keyload.h"
 
 #include <openssl/core_names.h>
+#include <openssl/core_object.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/x509.h>
@@ -202,6 +203,18 @@ struct key *keyload_tag(struct provider *provider, uint16_t tag, const struct de
     return keyload_device(provider, KEY_TYPES, device, NULL);
 }
 
+int keyload_deliver(struct key *key, OSSL_CALLBACK *callback, void *arg)
+{
+    int object = OSSL_OBJECT_PKEY;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &object),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)key_type_name(key_type(key)), 0),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(void *)),
+        OSSL_PARAM_construct_end(),
+    };
+    return callback(params, arg);
+}
+
 /* ---- and back ---- */
 
 static unsigned usage_of(const struct azihsm_key *device)
@@ -234,7 +247,7 @@ int keyload_describe(const struct key *key, struct keyfile *file)
     file->has_hint = key_hint(key) != NULL;
     if (file->has_hint)
         memcpy(file->hint, key_hint(key), KEYFILE_HINT_SIZE);
-    struct azihsm_bytes label = azihsm_key_label(device);
+    struct azihsm_bytes label = key_label(key);
     if (label.len <= KEYFILE_LABEL_MAX && label.len > 0 && memchr(label.data, 0, label.len) == NULL)
         memcpy(file->label, label.data, label.len);
     return 1;

@@ -26,6 +26,11 @@ struct key *keyload_tag(struct provider *provider, uint16_t tag, const struct de
 struct key *keyload_device(struct provider *provider, enum key_type type, struct azihsm_key *device,
                            const OSSL_PARAM *restrictions);
 
+/*
+ * Hands key to the callback of a decoder or loader, by reference (key_from_reference); the caller keeps its own.
+ */
+int keyload_deliver(struct key *key, OSSL_CALLBACK *callback, void *arg);
+
 /* The key file of a device key: the caller clears *file, whose views point into it and the key. */
 int keyload_describe(const struct key *key, struct keyfile *file);
 

@@ -82,7 +82,7 @@ static int set_text(OSSL_PARAM params[], const char *name, const char *value)
 static int get_label(const struct key *key, OSSL_PARAM params[])
 {
     char label[AZIHSM_KEY_LABEL_MAX + 1] = "";
-    struct azihsm_bytes bytes = key_device(key) == NULL ? (struct azihsm_bytes){0} : azihsm_key_label(key_device(key));
+    struct azihsm_bytes bytes = key_label(key);
     if (bytes.len > 0 && bytes.len <= AZIHSM_KEY_LABEL_MAX)
         memcpy(label, bytes.data, bytes.len);
     return set_text(params, KEYMGMT_LABEL, label);

@@ -186,18 +186,6 @@ static struct key *load_key(struct store *store)
     return key;
 }
 
-static int give_key(struct key *key, OSSL_CALLBACK *callback, void *arg)
-{
-    int object = OSSL_OBJECT_PKEY;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &object),
-        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)key_type_name(key_type(key)), 0),
-        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
-        OSSL_PARAM_construct_end(),
-    };
-    return callback(params, arg);
-}
-
 static int load_one(struct store *store, OSSL_CALLBACK *callback, void *arg)
 {
     struct key *key = NULL, *public;
@@ -213,7 +201,7 @@ static int load_one(struct store *store, OSSL_CALLBACK *callback, void *arg)
         key = public;
     }
     if (key != NULL)
-        ok = give_key(key, callback, arg);
+        ok = keyload_deliver(key, callback, arg);
     key_free(key);
     return ok;
 }
