@@ -278,6 +278,9 @@ static void test_client_key(void **state)
     assert_int_equal(emu_send_establish(&f->client, &f->owner, &e),
                      emu_by_kind(f, AZIHSM_STATUS_KEY_DECODE_FAILED, AZIHSM_STATUS_ECC_PUBLIC_KEY_VALIDATION_FAILED));
     if (f->kind == AZIHSM_DEVICE_VIRTUAL) {
+        e.req.pub_key = (struct azihsm_pub_key){{e.spki, 120}, AZIHSM_KEY_ECC256_PUBLIC};
+        assert_int_equal(emu_send_establish(&f->client, &f->owner, &e), AZIHSM_STATUS_DER_AND_KEY_TYPE_MISMATCH);
+        e.req.pub_key.key_kind = AZIHSM_KEY_ECC384_PUBLIC;
         e.req.pub_key.der.len = 7;
         assert_int_equal(emu_send_establish(&f->client, &f->owner, &e), AZIHSM_STATUS_KEY_DECODE_FAILED);
     }

@@ -61,6 +61,45 @@ static void test_reopen_too_early(void **state)
                      emu_by_kind(f, AZIHSM_STATUS_NONCE_MISMATCH, AZIHSM_STATUS_PROCESSED_IO_EVENT_IN_INVALID_STATE));
 }
 
+/* Revisions and flagged sessions: only reopening looks at them. */
+static void test_flagged_revision(void **state)
+{
+    struct emu_fixture *f = *state;
+    struct emu_client *client = &f->client;
+    struct emu_login login;
+    struct azihsm_reopen_session_req req;
+    static const struct azihsm_req_hdr bad[] = {{.has_rev = false}, {.has_rev = true, .rev = {2, 0}}};
+    struct emu_submission in = {.request = client->frame, .has_sess_id = true, .sess_id = client->sess_id};
+
+    emu_device_reset(f->device);
+    assert_int_equal(emu_establish(client, &f->owner), AZIHSM_OK);
+    for (size_t i = 0; i < 2; i++) {
+        struct azihsm_req_hdr hdr = bad[i];
+        hdr.has_sess_id = true;
+        hdr.sess_id = client->sess_id;
+        assert_int_equal(emu_prepare_login(client, &f->owner, &login), AZIHSM_OK);
+        req = (struct azihsm_reopen_session_req){
+            login.cred, login.pub_key, {client->bmk_session, client->bmk_session_len}};
+        hdr.op = AZIHSM_OP_REOPEN_SESSION;
+        assert_int_equal(
+            azihsm_ddi_encode_request(client->kind, &hdr, &req, client->frame, sizeof(client->frame), &in.request_len),
+            AZIHSM_OK);
+        in.session_kind = AZIHSM_KIND_IN_SESSION;
+        assert_int_equal(emu_send(client, &in, NULL, hdr.op), AZIHSM_STATUS_UNSUPPORTED_REVISION);
+        hdr.op = AZIHSM_OP_GET_UNWRAPPING_KEY;
+        assert_int_equal(
+            azihsm_ddi_encode_request(client->kind, &hdr, NULL, client->frame, sizeof(client->frame), &in.request_len),
+            AZIHSM_OK);
+        assert_int_equal(emu_send(client, &in, NULL, hdr.op), AZIHSM_STATUS_SESSION_NEEDS_RENEGOTIATION);
+    }
+    struct azihsm_req_hdr hdr = {.op = AZIHSM_OP_CLOSE_SESSION, .has_sess_id = true, .sess_id = client->sess_id};
+    assert_int_equal(
+        azihsm_ddi_encode_request(client->kind, &hdr, NULL, client->frame, sizeof(client->frame), &in.request_len),
+        AZIHSM_OK);
+    in.session_kind = AZIHSM_KIND_CLOSE;
+    assert_int_equal(emu_send(client, &in, NULL, hdr.op), AZIHSM_OK);
+}
+
 static void test_close_flagged(void **state)
 {
     struct emu_fixture *f = *state;
@@ -273,6 +312,10 @@ static void test_corrupt_state(void **state)
     }
     assert_int_equal(emu_device_new(&config, saved, len, &device), AZIHSM_OK);
     emu_device_free(device);
+    /* of the other kind: the secrets count, an identity is made when there is none */
+    config.kind = kind == AZIHSM_DEVICE_VIRTUAL ? AZIHSM_DEVICE_PHYSICAL : AZIHSM_DEVICE_VIRTUAL;
+    assert_int_equal(emu_device_new(&config, saved, len, &device), AZIHSM_OK);
+    emu_device_free(device);
 }
 
 static void test_bad_config(void **state)
@@ -333,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EMU_READY(test_flagged),
         EMU_READY(test_reopen_too_early),
+        EMU_READY(test_flagged_revision),
         EMU_READY(test_close_flagged),
         EMU_READY(test_ids_reserved),
         EMU_READY(test_recovery),

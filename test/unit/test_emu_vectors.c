@@ -6,6 +6,8 @@
 #include "vectors.h"
 
 #include "crypto/kdf.h"
+#include "crypto/masking.h"
+#include "emulator/device.h"
 
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
@@ -214,6 +216,96 @@ static void test_session_key(void **state)
     power_off(&s);
 }
 
+/* ---- blobs that are authentic but wrong: the masking key is known here ---- */
+
+struct forgery {
+    uint32_t kind;
+    size_t key_length, plain_len;
+    const uint8_t *owner;
+    uint64_t flags;
+    bool tagged_session;
+};
+
+static size_t forge(const struct scenario *s, const char *key_of, const struct forgery *forgery, uint8_t *out)
+{
+    static const uint8_t plain[1100] = {1};
+    uint8_t key[80];
+    struct azihsm_masked_metadata metadata = {.has_svn = true,
+                                              .svn = 1,
+                                              .key_type = forgery->kind,
+                                              .has_key_tag = forgery->tagged_session,
+                                              .key_tag = 5,
+                                              .key_length = (uint16_t)forgery->key_length};
+    size_t len;
+
+    vectors_hex(masked_case(s, key_of), "masking_key_aes", key, 32);
+    vectors_hex(masked_case(s, key_of), "masking_key_hmac", key + 32, 48);
+    azihsm_attributes_set_flags(metadata.attributes, forgery->flags);
+    memcpy(metadata.attributes + 10, forgery->owner, 16);
+    assert_int_equal(
+        masking_seal(NULL, key, &metadata, (struct azihsm_bytes){plain, forgery->plain_len}, out, 2048, &len),
+        AZIHSM_OK);
+    return len;
+}
+
+static void test_forgeries(void **state)
+{
+    static const uint8_t stranger[16] = {1, 2, 3};
+    struct scenario s = {0};
+    struct emu_key key;
+    uint8_t blob[2048];
+
+    if (!load(&s))
+        skip();
+    power_on(&s, *(const enum azihsm_device_kind *)*state);
+    emu_login_must(&s.f.client, &s.f.owner);
+    const uint8_t *us = s.f.owner.id;
+    const uint64_t use = AZIHSM_ATTR_ENCRYPT | AZIHSM_ATTR_DECRYPT;
+    struct {
+        struct forgery forgery;
+        azihsm_rc rc;
+    } const cases[] = {
+        {{AZIHSM_KEY_AES256, 32, 32, us, use, false}, AZIHSM_OK},
+        {{AZIHSM_KEY_AES256, 32, 32, stranger, use, false}, AZIHSM_STATUS_APP_NOT_FOUND},
+        {{99, 32, 32, stranger, use, false}, AZIHSM_STATUS_APP_NOT_FOUND}, /* the owner before the kind */
+        {{99, 32, 32, us, use, false}, AZIHSM_STATUS_INVALID_KEY_TYPE},
+        {{AZIHSM_KEY_RSA2K_PUBLIC, 260, 260, us, use, false}, AZIHSM_STATUS_INVALID_KEY_TYPE},
+        {{AZIHSM_KEY_AES_CBC256_HMAC384, 80, 80, us, use, false}, AZIHSM_STATUS_INVALID_KEY_TYPE},
+        {{AZIHSM_KEY_RSA_UNWRAP, 516, 516, us, use, false}, AZIHSM_STATUS_INVALID_KEY_TYPE},
+        {{AZIHSM_KEY_AES256, 16, 16, us, use, false}, AZIHSM_STATUS_MASKED_KEY_DECODE_FAILED},
+        {{AZIHSM_KEY_AES256, 32, 48, us, use, false}, AZIHSM_STATUS_MASKED_KEY_DECODE_FAILED},
+        {{AZIHSM_KEY_AES128, 0, 16, us, use, false}, AZIHSM_STATUS_MASKED_KEY_DECODE_FAILED},
+        {{AZIHSM_KEY_VAR_HMAC256, 31, 31, us, use, false}, AZIHSM_STATUS_MASKED_KEY_DECODE_FAILED},
+        {{AZIHSM_KEY_ECC384_PRIVATE, 185, 185, us, use, false}, AZIHSM_STATUS_KEY_DECODE_FAILED},
+        {{AZIHSM_KEY_RSA2K_PRIVATE, 539, 539, us, use, false}, AZIHSM_STATUS_KEY_DECODE_FAILED},
+        {{AZIHSM_KEY_RSA2K_PRIVATE, 539, 539, device_internal_id, use, false},
+         emu_by_kind(&s.f, AZIHSM_STATUS_APP_NOT_FOUND, AZIHSM_STATUS_UNMASK_UNWRAPPING_KEY_NOT_ALLOWED)},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t len = forge(&s, "aes256_app_untagged", &cases[i].forgery, blob);
+        print_message("  case %zu\n", i);
+        assert_int_equal(emu_unmask(&s.f.client, (struct azihsm_bytes){blob, len}, &key), cases[i].rc);
+    }
+    /* as MUK: right owner, wrong kind */
+    const struct forgery muk = {AZIHSM_KEY_AES256, 32, 32, device_internal_id, use, false};
+    emu_device_reset(s.f.device);
+    s.f.owner.muk_len = forge(&s, "aes256_app_untagged", &muk, blob);
+    memcpy(s.f.owner.muk, blob, s.f.owner.muk_len);
+    assert_int_equal(emu_establish(&s.f.client, &s.f.owner), AZIHSM_STATUS_INVALID_KEY_TYPE);
+    /* a session key with a tag: the firmware refuses, after the tag of the blob was found good */
+    s.f.owner.muk_len = 0;
+    assert_int_equal(emu_establish(&s.f.client, &s.f.owner), AZIHSM_OK);
+    vectors_hex(vectors_get(s.kbkdf, "scenario"), "session_seed", s.f.client.seed, 48);
+    s.f.client.bmk_session_len = blob_of(
+        &s, s.f.kind == AZIHSM_DEVICE_PHYSICAL ? "bmk_session_physical" : "bmk_session", s.f.client.bmk_session);
+    assert_int_equal(emu_reopen_session(&s.f.client, &s.f.owner), AZIHSM_OK);
+    const struct forgery tagged = {AZIHSM_KEY_AES256, 32, 32, us, use | AZIHSM_ATTR_SESSION, true};
+    size_t len = forge(&s, "aes256_session", &tagged, blob);
+    assert_int_equal(emu_unmask(&s.f.client, (struct azihsm_bytes){blob, len}, &key),
+                     emu_by_kind(&s.f, AZIHSM_OK, AZIHSM_STATUS_INVALID_ARG));
+    power_off(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +313,8 @@ int main(void)
         cmocka_unit_test_prestate(test_app_keys, &emu_kinds[1]),
         cmocka_unit_test_prestate(test_session_key, &emu_kinds[0]),
         cmocka_unit_test_prestate(test_session_key, &emu_kinds[1]),
+        cmocka_unit_test_prestate(test_forgeries, &emu_kinds[0]),
+        cmocka_unit_test_prestate(test_forgeries, &emu_kinds[1]),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
