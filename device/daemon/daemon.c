@@ -210,7 +210,7 @@ void daemon_queue_counters(struct daemon *daemon, struct queue_counters *out)
 
 void daemon_request_stop(struct daemon *daemon)
 {
-    pthread_kill(daemon->main_thread, SIGTERM);
+    pthread_kill(daemon->main_thread, DAEMON_STOP_SIGNAL);
 }
 
 azihsm_rc daemon_check_access(const struct config *config, struct azihsm_error *err)

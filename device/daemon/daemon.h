@@ -29,7 +29,9 @@ struct partition *daemon_partition_at(struct daemon *daemon, size_t i);
 const struct config *daemon_config(const struct daemon *daemon);
 void daemon_queue_counters(struct daemon *daemon, struct queue_counters *out);
 
-/* Ends the process in the ordinary way, as SIGTERM does; for the thread of the control socket. */
+/* Ends the process in the ordinary way, as SIGTERM does; for the thread of the control socket. The main thread waits
+ * for this signal. */
+#define DAEMON_STOP_SIGNAL SIGUSR1
 void daemon_request_stop(struct daemon *daemon);
 /* Whether all allowed users and groups exist (--check-config). */
 azihsm_rc daemon_check_access(const struct config *config, struct azihsm_error *err);

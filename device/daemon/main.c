@@ -132,8 +132,11 @@ static void main_wait(struct daemon *daemon, const struct command_line *line, co
     for (;;) {
         int number = watch_idle ? sigtimedwait(signals, NULL, &second) : sigwaitinfo(signals, NULL);
 
-        if (number == SIGTERM || number == SIGINT) {
-            log_line(LOG_LEVEL_INFO, "%s: stopping", number == SIGTERM ? "SIGTERM" : "SIGINT");
+        if (number == SIGTERM || number == SIGINT || number == DAEMON_STOP_SIGNAL) {
+            log_line(LOG_LEVEL_INFO, "%s: stopping",
+                     number == SIGTERM  ? "SIGTERM"
+                     : number == SIGINT ? "SIGINT"
+                                        : "asked to stop");
             return;
         }
         if (number == SIGHUP)
@@ -165,6 +168,7 @@ static void main_block_signals(sigset_t *signals)
     sigaddset(signals, SIGTERM);
     sigaddset(signals, SIGINT);
     sigaddset(signals, SIGHUP);
+    sigaddset(signals, DAEMON_STOP_SIGNAL);
     sigprocmask(SIG_BLOCK, signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 }

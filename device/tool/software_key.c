@@ -23,11 +23,12 @@ static int software_ask(char *buf, int size)
     char *text = getpass("Password: ");
     size_t len = text != NULL ? strlen(text) : 0;
 
-    if (text == NULL || len > (size_t)size)
+    if (text == NULL)
         return -1;
-    memcpy(buf, text, len);
+    if (len < (size_t)size)
+        OPENSSL_strlcpy(buf, text, (size_t)size);
     OPENSSL_cleanse(text, len);
-    return (int)len;
+    return len < (size_t)size ? (int)len : -1;
 }
 
 /* pem_password_cb */

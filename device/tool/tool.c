@@ -51,7 +51,8 @@ static int tool_status(azihsm_rc rc)
 
 int tool_fail(struct tool *tool, azihsm_rc rc)
 {
-    const char *hint = azihsm_rc_hint(rc);
+    /* Hints about configuration speak of the provider's. */
+    const char *hint = rc == AZIHSM_E_CONFIG ? NULL : azihsm_rc_hint(rc);
     const char *text = tool->err.text[0] != '\0' ? tool->err.text : azihsm_rc_name(rc);
 
     tool_complain(0, "%s", text);
