@@ -72,7 +72,7 @@ const OSSL_PARAM *keymgmt_gettable(const struct provider *provider, enum key_typ
 
 const OSSL_PARAM *keymgmt_settable(const struct provider *provider, enum key_type type)
 {
-    return EVP_KEYMGMT_settable_params(provider_host_keymgmt(provider, type));
+    return EVP_KEYMGMT_settable_params(provider_host_keymgmt(provider, (int)type));
 }
 
 const OSSL_PARAM *keymgmt_gen_settable(const struct provider *provider, enum key_type type)
