@@ -3,7 +3,6 @@
  */
 #include "support.h"
 
-#include <openssl/provider.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,10 +79,9 @@ static OSSL_LIB_CTX *context(const char *name, const char *config)
             snprintf(contexts[i].name, sizeof(contexts[i].name), "%s", name);
             contexts[i].ctx = OSSL_LIB_CTX_new();
             assert_non_null(contexts[i].ctx);
+            /* left alone, a context holds `default` from its first fetch on */
             if (config != NULL)
                 good(OSSL_LIB_CTX_load_config(contexts[i].ctx, config));
-            else
-                assert_non_null(OSSL_PROVIDER_load(contexts[i].ctx, "default"));
             return contexts[i].ctx;
         }
     }
