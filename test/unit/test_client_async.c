@@ -40,6 +40,8 @@ struct job {
 static struct job jobs[JOBS];
 static struct job *current; /* the job that runs just now */
 static bool refuse_pause;
+static ASYNC_JOB *thrown_away[JOBS]; /* core never frees them: known here, so that leak checkers look elsewhere */
+static unsigned thrown_away_count;
 
 static bool can_pause(void *arg)
 {
@@ -131,6 +133,14 @@ static void run_all(unsigned count)
     }
     for (unsigned i = 0; i < count; i++)
         assert_int_equal(jobs[i].rc, AZIHSM_OK);
+}
+
+/* What an application does that frees a connection in the middle of a job. */
+static void throw_away(struct job *me)
+{
+    me->abandon(me->state);
+    ASYNC_WAIT_CTX_free(me->wait);
+    thrown_away[thrown_away_count++] = me->job;
 }
 
 static struct azihsm_key *file_of(struct azihsm_key *key)
@@ -236,10 +246,8 @@ static void test_abandoned(void **state)
     }
     assert_int_equal(software_open_requests(device), 100);
     assert_int_equal(azihsm_key_evict(key, NULL), AZIHSM_E_BUSY);
-    for (unsigned i = 0; i < 100; i++) {
-        jobs[i].abandon(jobs[i].state);
-        ASYNC_WAIT_CTX_free(jobs[i].wait);
-    }
+    for (unsigned i = 0; i < 100; i++)
+        throw_away(&jobs[i]);
     assert_int_equal(software_open_requests(device), 0);
     assert_int_equal(software_released_early(device), 100);
     software_set_delay_ms(device, 0);
@@ -266,8 +274,7 @@ static void test_abandoned_late(void **state)
     assert_true(step(&jobs[0]));
     azihsm_key_free(file);
     azihsm_client_free(brief);
-    jobs[0].abandon(jobs[0].state);
-    ASYNC_WAIT_CTX_free(jobs[0].wait);
+    throw_away(&jobs[0]);
     software_fail(device, AZIHSM_OP_ECC_SIGN, 0, AZIHSM_OK, false);
     assert_int_equal(software_open_requests(device), 0);
     azihsm_key_free(key);

@@ -295,10 +295,26 @@ static void *sign_on(void *arg)
     return NULL;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
+/* Does not verify: that would take locks of libcrypto's default context, which are nobody's business here. */
 static bool brief_worker(void)
 {
+    static const uint8_t digest[32] = {9};
+    uint8_t sig[64];
+
     alarm(60);
-    return signs(key, 5);
+    for (int i = 0; i < 5; i++) {
+        size_t len = sizeof(sig);
+
+        if (azihsm_key_ecc_sign(key, AZIHSM_HASH_SHA256, BYTES(digest, 32), sig, &len, NULL) != AZIHSM_OK)
+            return false;
+    }
+    return true;
 }
 
 static void *churn(void *arg)
@@ -322,6 +338,10 @@ static void test_fork_while_busy(void **state)
     pthread_t threads[4];
 
     (void)state;
+    if (SANITIZED) {
+        print_message("skipped: a sanitizer's allocator does not survive the fork of a process with threads\n");
+        return;
+    }
     atomic_store(&stop, false);
     atomic_store(&failures, 0);
     for (int i = 0; i < 4; i++)
