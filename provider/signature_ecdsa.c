@@ -71,7 +71,7 @@ static int ecdsa_sign(struct signature *ctx, uint8_t *sig, size_t *siglen, const
 {
     struct azihsm_error error = {0};
     uint8_t digest[HASH_MAX], raw[2 * SCALAR_MAX];
-    struct azihsm_bytes input;
+    struct azihsm_bytes input = {NULL, 0};
     size_t rawlen = sizeof(raw);
     uint32_t hash = 0;
 

@@ -42,7 +42,7 @@ static azihsm_rc bare_call(struct bare *bare, struct exchange *exchange, uint32_
 
 static azihsm_rc bare_report(struct azihsm_client *client, const char *what, azihsm_rc rc, struct azihsm_error *err)
 {
-    struct azihsm_error own = {0};
+    struct azihsm_error own;
 
     if (rc == AZIHSM_OK || err == NULL)
         return rc;
@@ -88,6 +88,11 @@ struct chain {
     size_t len;
     uint8_t thumbprint[32];
 };
+
+static bool same_chain(const struct chain *a, const struct chain *b)
+{
+    return a->count == b->count && a->len == b->len && memcmp(a->thumbprint, b->thumbprint, a->len) == 0;
+}
 
 static azihsm_rc chain_info(struct bare *bare, struct chain *out)
 {
@@ -137,7 +142,7 @@ azihsm_rc azihsm_client_certificate(struct azihsm_client *client, unsigned index
         rc = chain_certificate(&bare, index, &out);
     if (rc == AZIHSM_OK)
         rc = chain_info(&bare, &after);
-    if (rc == AZIHSM_OK && memcmp(&before, &after, sizeof(before)) != 0)
+    if (rc == AZIHSM_OK && !same_chain(&before, &after))
         rc = azihsm_error_set(err, AZIHSM_E_BUSY, "the chain has just changed");
     if (rc == AZIHSM_OK)
         *count = before.count;

@@ -212,7 +212,7 @@ static bool same_public(OSSL_LIB_CTX *libctx, struct azihsm_bytes a, struct azih
     EVP_PKEY *left = NULL, *right = NULL;
     bool same;
 
-    if (a.len == b.len && memcmp(a.data, b.data, a.len) == 0)
+    if (a.len == b.len && a.len > 0 && memcmp(a.data, b.data, a.len) == 0)
         return true;
     /* The file may be written in another form of the same key (compressed point). */
     same = spki_decode(libctx, a, &left) == AZIHSM_OK && spki_decode(libctx, b, &right) == AZIHSM_OK &&

@@ -192,7 +192,7 @@ static azihsm_rc attempts(struct operation *operation, operation_fn *fn, void *a
 /* "EccSign on unix:/run/azihsm.sock: KeyNotFound: <own words or hint>" */
 static azihsm_rc report(const struct operation_spec *spec, azihsm_rc rc, struct azihsm_error *err)
 {
-    struct azihsm_error own = {0};
+    struct azihsm_error own;
     const char *words = azihsm_rc_hint(rc);
 
     if (err == NULL)

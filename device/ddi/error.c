@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#undef azihsm_error_set /* a macro under static analysis */
+
 azihsm_rc azihsm_error_set(struct azihsm_error *err, azihsm_rc rc, const char *format, ...)
 {
     va_list args;

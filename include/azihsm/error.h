@@ -19,4 +19,9 @@ __attribute__((format(printf, 3, 4)))
 azihsm_rc
 azihsm_error_set(struct azihsm_error *err, azihsm_rc rc, const char *format, ...);
 
+#ifdef __clang_analyzer__
+/* Static analysis sees one file at a time and must be told that the result is the rc. */
+#define azihsm_error_set(err, rc, ...) (azihsm_error_set(err, rc, __VA_ARGS__), (rc))
+#endif
+
 #endif

@@ -13,6 +13,7 @@ check "haproxy accepts the configuration" haproxy -c -q -f $config
 haproxy -W -f $config -p /run/haproxy.pid -D
 wait_for 10 port_open 9443
 worker() { pgrep -u haproxy -x haproxy | head -1; }
+wait_for 10 bash -c "pgrep -u haproxy -x haproxy"
 check "the worker is in its empty root" test "$(readlink /proc/"$(worker)"/root)" = /var/lib/haproxy
 check "ECDSA, TLS 1.3: 400 handshakes" load 9443 -n 400 -c 16 -v 1.3 -r
 check "ECDSA, TLS 1.2: 100 handshakes" load 9443 -n 100 -c 8 -v 1.2
