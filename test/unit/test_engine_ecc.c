@@ -278,8 +278,8 @@ static void the_prime_itself_is_out_of_range(void **state)
     static const char *const primes[] = {
         "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
         "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000ffffffff",
-        "01ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
-        "ffffffffffffffffffffffffffffffffff",
+        ("01ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
+         "ffffffffffffffffffffffffffffffffff"),
     };
 
     (void)state;
