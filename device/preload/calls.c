@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -42,6 +43,22 @@ static bool is_node(const char *path)
     return path != NULL && strcmp(path, PRELOAD_PATH) == 0;
 }
 
+/* The node by a path relative to an open /dev, errno kept. */
+static bool is_node_at(int directory, const char *path)
+{
+    struct stat dev, here;
+    int before = errno;
+    bool result;
+
+    if (path == NULL || path[0] == '/' || strcmp(path, PRELOAD_NODE) != 0)
+        return is_node(path);
+    result = stat(PRELOAD_DIRECTORY, &dev) == 0 &&
+             (directory == AT_FDCWD ? stat(".", &here) : fstat(directory, &here)) == 0 && here.st_dev == dev.st_dev &&
+             here.st_ino == dev.st_ino;
+    errno = before;
+    return result;
+}
+
 static mode_t mode_argument(int flags, va_list arguments)
 {
     return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(arguments, mode_t) : 0;
@@ -55,7 +72,7 @@ static mode_t mode_argument(int flags, va_list arguments)
         va_list arguments;                                                                                             \
         mode_t mode;                                                                                                   \
         REAL(#function, int (*)(const char *, int, ...));                                                              \
-        if (is_node(path))                                                                                             \
+        if (is_node_at(AT_FDCWD, path))                                                                                \
             return preload_file_open(flags);                                                                           \
         va_start(arguments, flags);                                                                                    \
         mode = mode_argument(flags, arguments);                                                                        \
@@ -69,7 +86,7 @@ static mode_t mode_argument(int flags, va_list arguments)
         va_list arguments;                                                                                             \
         mode_t mode;                                                                                                   \
         REAL(#function, int (*)(int, const char *, int, ...));                                                         \
-        if (is_node(path))                                                                                             \
+        if (is_node_at(directory, path))                                                                               \
             return preload_file_open(flags);                                                                           \
         va_start(arguments, flags);                                                                                    \
         mode = mode_argument(flags, arguments);                                                                        \
@@ -81,14 +98,14 @@ static mode_t mode_argument(int flags, va_list arguments)
     EXPORT int function(const char *path, int flags)                                                                   \
     {                                                                                                                  \
         REAL(#function, int (*)(const char *, int));                                                                   \
-        return is_node(path) ? preload_file_open(flags) : real(path, flags);                                           \
+        return is_node_at(AT_FDCWD, path) ? preload_file_open(flags) : real(path, flags);                              \
     }
 
 #define DEFINE_OPENAT_2(function)                                                                                      \
     EXPORT int function(int directory, const char *path, int flags)                                                    \
     {                                                                                                                  \
         REAL(#function, int (*)(int, const char *, int));                                                              \
-        return is_node(path) ? preload_file_open(flags) : real(directory, path, flags);                                \
+        return is_node_at(directory, path) ? preload_file_open(flags) : real(directory, path, flags);                  \
     }
 
 DEFINE_OPEN(open)

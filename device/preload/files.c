@@ -17,23 +17,36 @@ enum { FILES_MAX = 65536 };
 
 static struct preload_file *files[FILES_MAX];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* Set for good by the first open: until then no wrapper needs to look anything up. */
-static atomic_bool used;
+/* The process whose table this is; 0 until the first open, so that no wrapper need look anything up until then. */
+static _Atomic pid_t process;
 
 static void before_fork(void)
 {
+    preload_backend_lock();
     pthread_mutex_lock(&lock);
 }
 
 static void after_fork_parent(void)
 {
     pthread_mutex_unlock(&lock);
+    preload_backend_unlock();
 }
 
 static void after_fork_child(void)
 {
+    atomic_store(&process, getpid());
     pthread_mutex_unlock(&lock);
+    preload_backend_unlock();
     azihsm_device_atfork_child();
+}
+
+/*
+ * A descriptor of another process that runs in this memory, between vfork (or a raw clone) and exec, is not in the
+ * table: what that child closes on its way to exec must change nothing for its parent.
+ */
+static bool is_tracked(int fd)
+{
+    return atomic_load(&process) != 0 && fd >= 0 && fd < FILES_MAX && atomic_load(&process) == getpid();
 }
 
 static void register_fork(void)
@@ -106,7 +119,7 @@ int preload_file_open(int flags)
         return open_failed(file, fd, rc == AZIHSM_E_PERMISSION ? EACCES : rc == AZIHSM_E_NO_MEMORY ? ENOMEM : ENXIO);
     atomic_init(&file->refs, 1);
     file->owner = getpid();
-    atomic_store(&used, true);
+    atomic_store(&process, file->owner);
     set(fd, file);
     return fd;
 }
@@ -115,7 +128,8 @@ struct preload_file *preload_file_get(int fd)
 {
     struct preload_file *file;
 
-    if (!atomic_load(&used) || fd < 0 || fd >= FILES_MAX)
+    /* Also for a vfork child: the owner's check then tells it EACCES. */
+    if (atomic_load(&process) == 0 || fd < 0 || fd >= FILES_MAX)
         return NULL;
     pthread_mutex_lock(&lock);
     file = files[fd];
@@ -132,13 +146,13 @@ void preload_file_put(struct preload_file *file)
 
 void preload_file_forget(int fd)
 {
-    if (atomic_load(&used) && fd >= 0 && fd < FILES_MAX)
+    if (is_tracked(fd))
         set(fd, NULL);
 }
 
 void preload_file_share(int old, int fd)
 {
-    if (!atomic_load(&used) || fd < 0 || fd >= FILES_MAX || old == fd)
+    if (!is_tracked(fd) || old == fd)
         return;
     set(fd, preload_file_get(old)); /* the entry keeps the reference; NULL forgets what fd was */
 }

@@ -1,8 +1,8 @@
 /*
  * Device discovery: /dev/azihsm0 appears in directory listings with no such file on disk (ddi-protocol 8.12).
  *
- * opendir remembers streams of /dev; readdir adds the node at the end unless the directory had one of that name. glob
- * and scandir use internal functions of libc that cannot be interposed, so they are wrapped as a whole.
+ * opendir and fdopendir remember streams of /dev; readdir adds the node at the end unless the directory had one of that
+ * name. glob and scandir use internal functions of libc that cannot be interposed, so they are wrapped as a whole.
  */
 #include "preload.h"
 
@@ -11,10 +11,11 @@
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
-enum { STREAMS_MAX = 64 };
+enum { STREAMS_MAX = 1024 };
 
 /* Listings of /dev in progress. */
 static struct stream {
@@ -26,11 +27,14 @@ static struct stream {
     } entry;
 } streams[STREAMS_MAX];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint listings; /* how many: usually none, and then there is nothing to look up */
 
 static struct stream *find(const DIR *dir)
 {
     struct stream *found = NULL;
 
+    if (atomic_load(&listings) == 0)
+        return NULL;
     pthread_mutex_lock(&lock);
     for (size_t i = 0; i < STREAMS_MAX && found == NULL; i++) {
         if (dir != NULL && streams[i].dir == dir)
@@ -45,6 +49,20 @@ static bool is_dev(const char *path)
     return strcmp(path, PRELOAD_DIRECTORY) == 0 || strcmp(path, PRELOAD_DIRECTORY "/") == 0;
 }
 
+static void remember(DIR *dir)
+{
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < STREAMS_MAX; i++) {
+        if (streams[i].dir != NULL)
+            continue;
+        streams[i].dir = dir;
+        streams[i].seen = false;
+        atomic_fetch_add(&listings, 1);
+        break;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 EXPORT DIR *opendir(const char *path)
 {
     DIR *(*real)(const char *) = NULL;
@@ -53,17 +71,33 @@ EXPORT DIR *opendir(const char *path)
 
     memcpy(&real, &address, sizeof(real));
     dir = real(path);
-    if (dir == NULL || !is_dev(path))
-        return dir;
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < STREAMS_MAX; i++) {
-        if (streams[i].dir != NULL)
-            continue;
-        streams[i].dir = dir;
-        streams[i].seen = false;
-        break;
-    }
-    pthread_mutex_unlock(&lock);
+    if (dir != NULL && is_dev(path))
+        remember(dir);
+    return dir;
+}
+
+/* Whether a descriptor is the directory's, errno kept. */
+static bool is_dev_fd(int fd)
+{
+    struct stat dev, here;
+    int before = errno;
+    bool result = stat(PRELOAD_DIRECTORY, &dev) == 0 && fstat(fd, &here) == 0 && here.st_dev == dev.st_dev &&
+                  here.st_ino == dev.st_ino;
+
+    errno = before;
+    return result;
+}
+
+EXPORT DIR *fdopendir(int fd)
+{
+    DIR *(*real)(int) = NULL;
+    void *address = preload_real("fdopendir");
+    DIR *dir;
+
+    memcpy(&real, &address, sizeof(real));
+    dir = real(fd);
+    if (dir != NULL && is_dev_fd(fd))
+        remember(dir);
     return dir;
 }
 
@@ -74,8 +108,12 @@ EXPORT int closedir(DIR *dir)
     struct stream *stream = find(dir);
 
     memcpy(&real, &address, sizeof(real));
-    if (stream != NULL)
+    if (stream != NULL) {
+        pthread_mutex_lock(&lock);
         stream->dir = NULL;
+        pthread_mutex_unlock(&lock);
+        atomic_fetch_sub(&listings, 1);
+    }
     return real(dir);
 }
 
@@ -127,8 +165,7 @@ DEFINE_READDIR(readdir64, dirent64, large)
 
 static bool wants_node(const char *pattern)
 {
-    return strncmp(pattern, PRELOAD_DIRECTORY "/", sizeof(PRELOAD_DIRECTORY)) == 0 &&
-           fnmatch(pattern, PRELOAD_PATH, FNM_PATHNAME | FNM_PERIOD) == 0;
+    return fnmatch(pattern, PRELOAD_PATH, FNM_PATHNAME | FNM_PERIOD) == 0;
 }
 
 /* Adds the node behind what the real call found, as a name that is taken without looking. */

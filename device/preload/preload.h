@@ -62,6 +62,9 @@ bool preload_user_range(uint64_t address, uint64_t len);
 /* ---- backend.c ---- */
 /* A handle on azihsmd: the configured one, or this process's private one (started on first use). */
 azihsm_rc preload_backend_open(struct azihsm_device **out);
+/* Held over a fork, so that a child does not find the start of the daemon half done. */
+void preload_backend_lock(void);
+void preload_backend_unlock(void);
 /* Deadline of one command from now. */
 int64_t preload_deadline(void);
 

@@ -21,8 +21,12 @@ enum { REPLY_MAX = 65536 };
 static char directory[] = "/tmp/azihsm-door.XXXXXX";
 static char path[sizeof(directory) + 16];
 
+static pid_t maker;
+
 static void remove_directory(void)
 {
+    if (getpid() != maker)
+        return;
     unlink(path);
     rmdir(directory);
 }
@@ -32,6 +36,7 @@ void control_socket_must(char *out, size_t cap)
     if (path[0] == '\0') {
         assert_non_null(mkdtemp(directory));
         snprintf(path, sizeof(path), "%s/control", directory);
+        maker = getpid();
         atexit(remove_directory);
     }
     snprintf(out, cap, "%s", path);
