@@ -24,8 +24,8 @@ enum { OP_FIRST = 1000, OP_COUNT = 120 };
 
 struct fault {
     _Atomic unsigned left;
-    azihsm_rc rc;
-    bool executed;
+    _Atomic azihsm_rc rc;
+    _Atomic bool executed;
 };
 
 struct software_device {
