@@ -28,7 +28,6 @@ refuse() {
 }
 skip_story() { echo "SKIP: $*"; exit 77; }
 need() { for program in "$@"; do command -v "$program" >/dev/null || skip_story "$program is not installed"; done; }
-need_root() { [ "$LAB_REAL_ROOT" = yes ] || skip_story "needs root: other users do not exist in a user namespace"; }
 finish() {
     echo "$story_checks checks, $story_failures failed"
     [ $story_failures -eq 0 ] && [ $story_checks -gt 0 ]; exit
