@@ -12,6 +12,7 @@
 #include <openssl/crypto.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /*
@@ -39,13 +40,28 @@ static void waiter_cleanup(ASYNC_WAIT_CTX *wait, const void *key, OSSL_ASYNC_FD 
     OPENSSL_free(waiter);
 }
 
+/*
+ * A process keeps the last quarter of its descriptors: without them it could accept no connection, and haproxy, which
+ * does not count ours, ends when it is given a number beyond its own reckoning.
+ */
+static int waiter_descriptor(void)
+{
+    struct rlimit limit;
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+
+    if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0 || (rlim_t)fd < limit.rlim_cur / 4 * 3)
+        return fd;
+    close(fd);
+    return -1;
+}
+
 static struct waiter *waiter_new(ASYNC_WAIT_CTX *wait)
 {
     struct waiter *waiter = OPENSSL_zalloc(sizeof(*waiter));
 
     if (waiter == NULL)
         return NULL;
-    waiter->epoll = epoll_create1(EPOLL_CLOEXEC);
+    waiter->epoll = waiter_descriptor();
     if (waiter->epoll >= 0) {
         if (ASYNC_WAIT_CTX_set_wait_fd(wait, &waiter_key, waiter->epoll, waiter, waiter_cleanup))
             return waiter;

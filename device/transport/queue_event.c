@@ -3,17 +3,40 @@
  *
  * What the caller polls is an epoll descriptor over three: the slot's eventfd that the server writes, a timer for the
  * deadline, and the connection, so that a dead server or an overdue answer wakes the caller too. All are kept with the
- * slot. The eventfd is the server's: it never writes to a descriptor a client chose.
+ * slot. The eventfd is the server's: it never writes to a descriptor a client chose. Three descriptors a slot are many:
+ * they are numbered out of the program's way, and where there is no such number the caller blocks instead.
  */
 #include "futex.h"
 #include "process.h"
 #include "queue_device.h"
 #include "queue_message.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 
-enum { ASK_MS = 1000 };
+enum { ASK_MS = 1000, ASIDE = 768 };
+
+/*
+ * Gives a descriptor a number in the last quarter of the process's (from 768 on where there are more than 1024). The
+ * low ones are the program's: one that counts its connections, as haproxy does, has tables for no others.
+ */
+static int aside(int fd)
+{
+    struct rlimit limit;
+    int from = ASIDE, moved;
+
+    if (fd < 0)
+        return -1;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 4 * 3 < ASIDE)
+        from = (int)(limit.rlim_cur / 4 * 3);
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, from);
+    close(fd);
+    if (moved >= 0)
+        process_fd_add(moved);
+    return moved;
+}
 
 static void forget(int *fd)
 {
@@ -48,16 +71,13 @@ static bool event_make(struct queue_request *request)
     if (queue_ask(device, QUEUE_ASK_NOTIFY, QUEUE_GIVE_NOTIFY, &message, clock_now() + ASK_MS * NS_PER_MS,
                   &request->event_fd) != AZIHSM_OK)
         return false;
-    process_fd_add(request->event_fd);
     request->timer_at = 0;
-    request->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (request->timer_fd >= 0)
-        process_fd_add(request->timer_fd);
-    request->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (request->poll_fd >= 0)
-        process_fd_add(request->poll_fd);
-    if (request->timer_fd >= 0 && request->poll_fd >= 0 && watch(request->poll_fd, request->event_fd, EPOLLIN) &&
-        watch(request->poll_fd, request->timer_fd, EPOLLIN) && watch(request->poll_fd, device->socket, EPOLLRDHUP))
+    request->event_fd = aside(request->event_fd);
+    request->timer_fd = aside(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    request->poll_fd = aside(epoll_create1(EPOLL_CLOEXEC));
+    if (request->event_fd >= 0 && request->timer_fd >= 0 && request->poll_fd >= 0 &&
+        watch(request->poll_fd, request->event_fd, EPOLLIN) && watch(request->poll_fd, request->timer_fd, EPOLLIN) &&
+        watch(request->poll_fd, device->socket, EPOLLRDHUP))
         return true;
     queue_event_free(request);
     return false;
