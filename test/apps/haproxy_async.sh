@@ -10,6 +10,7 @@ mkdir -p /var/lib/haproxy
 start_haproxy() { haproxy -W -f $examples/haproxy/async.cfg -p /run/haproxy.pid -D "$@" && wait_for 10 port_open 9543; }
 stop_haproxy() { kill -TERM "$(cat /run/haproxy.pid)"; wait_for 10 bash -c '! pgrep -x haproxy'; }
 worker() { pgrep -u haproxy -x haproxy | tail -1; }
+as_haproxy() { setpriv --reuid haproxy --regid haproxy --clear-groups -- "$@"; }
 descriptors() { ls /proc/"$(worker)"/fd | wc -l; }
 resident() { awk '/^VmRSS/ { print $2 }' /proc/"$(worker)"/status; }
 ticks() { awk '{ print $14 + $15 }' /proc/"$(worker)"/stat; }
@@ -83,10 +84,10 @@ ulimit -n 256
 start_haproxy -n 96 || exit 1
 azihsm conditions --delay-ms 4 >/dev/null
 check "ulimit -n 256: 96 connections at a time, none fails (C-32)" load 9543 -n 600 -c 96 -r
-check "fewer descriptors still" prlimit --pid "$(worker)" --nofile=150:
+check "limit 150" as_haproxy prlimit --pid "$(worker)" --nofile=150:
 check "and with 150: those without an eventfd wait, none fails (C-32)" load 9543 -n 400 -c 96 -r
 check "RSA too" load 9544 -n 200 -c 96
-check "fewer descriptors" prlimit --pid "$(worker)" --nofile=80:
+check "limit 80" as_haproxy prlimit --pid "$(worker)" --nofile=80:
 check "fewer descriptors than clients: none fails" load 9543 -n 200 -c 96
 stop_haproxy
 check "haproxy ends" test -z "$(pgrep -x haproxy)"
