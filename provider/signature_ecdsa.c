@@ -5,8 +5,9 @@
 #include "algorithms.h"
 #include "signature.h"
 
+#include "crypto/ecdsa.h"
+
 #include <openssl/core_names.h>
-#include <openssl/ec.h>
 #include <openssl/params.h>
 #include <string.h>
 
@@ -41,29 +42,17 @@ static int device_digest(struct signature *ctx, const uint8_t *tbs, size_t tbsle
     return 1;
 }
 
-static int encode(struct signature *ctx, const uint8_t *raw, size_t rawlen, uint8_t *sig, size_t *siglen)
+/* Without bignums: they would cost more than all else that happens on this side. */
+static int encode(struct signature *ctx, const uint8_t *raw, uint8_t *sig, size_t *siglen)
 {
-    size_t half = rawlen / 2;
-    ECDSA_SIG *value = ECDSA_SIG_new();
-    BIGNUM *r = BN_bin2bn(raw, (int)half, NULL);
-    BIGNUM *s = BN_bin2bn(raw + half, (int)half, NULL);
-    int length = -1;
+    uint8_t der[ECDSA_DER_MAX];
+    size_t len;
 
-    if (value == NULL || r == NULL || s == NULL || !ECDSA_SIG_set0(value, r, s)) {
-        BN_free(r);
-        BN_free(s);
-        goto done;
-    }
-    length = i2d_ECDSA_SIG(value, NULL);
-    if (length > 0 && (size_t)length <= *siglen)
-        length = i2d_ECDSA_SIG(value, &sig);
-    else
-        length = -1;
-done:
-    ECDSA_SIG_free(value);
-    if (length <= 0)
-        return raise_error(ctx->provider, REASON_HOST_CRYPTO, "encoding the signature");
-    *siglen = (size_t)length;
+    ecdsa_raw_to_der(raw, key_size(ctx->key), der, &len);
+    if (len > *siglen)
+        return raise_error(ctx->provider, REASON_BUFFER, "%zu bytes for a signature of %zu", *siglen, len);
+    memcpy(sig, der, len);
+    *siglen = len;
     return 1;
 }
 
@@ -81,7 +70,7 @@ static int ecdsa_sign(struct signature *ctx, uint8_t *sig, size_t *siglen, const
         return raise_device(ctx->provider, &error, "EccSign");
     if (rawlen != 2 * key_size(ctx->key))
         return raise_error(ctx->provider, REASON_SIGNATURE, "%zu bytes of r and s", rawlen);
-    return encode(ctx, raw, rawlen, sig, siglen);
+    return encode(ctx, raw, sig, siglen);
 }
 
 /* The device draws its own random nonces; a caller who asks for deterministic ones must not get others. */
