@@ -192,29 +192,51 @@ EVP_PKEY *software_key(OSSL_LIB_CTX *ctx, const char *kind)
     return *key;
 }
 
+static EVP_PKEY *read_public(EVP_PKEY *key)
+{
+    unsigned char *der = NULL;
+    const unsigned char *p;
+    EVP_PKEY *public = NULL;
+    int len = i2d_PUBKEY(key, &der);
+
+    p = der;
+    if (len > 0)
+    public = d2i_PUBKEY_ex(NULL, &p, len, software(), NULL);
+    OPENSSL_free(der);
+    return public;
+}
+
 EVP_PKEY *public_of(EVP_PKEY *key)
 {
     EVP_PKEY **public = slot(key, PUBLIC_KEY, "");
-    unsigned char *der = NULL;
-    const unsigned char *p;
-    int len;
 
-    if (*public == NULL) {
-        len = i2d_PUBKEY(key, &der);
-        good(len);
-        p = der;
-        *public = d2i_PUBKEY_ex(NULL, &p, len, software(), NULL);
-        if (*public == NULL)
-            good(0);
-        OPENSSL_free(der);
-    }
+    if (*public == NULL && (*public = read_public(key)) == NULL)
+        good(0);
     return *public;
 }
 
-/* Sums the metrics lines of the command (of all commands when NULL). */
-long device_requests(const char *command)
+bool signs(EVP_PKEY *key, OSSL_LIB_CTX *ctx)
 {
-    char line[512], want[96] = "azihsm_commands_total{";
+    static const uint8_t text[] = "accepted";
+    EVP_PKEY *public = read_public(key);
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    uint8_t sig[1024];
+    size_t len = sizeof(sig);
+    bool ok = EVP_DigestSignInit_ex(md, NULL, "SHA256", ctx, NULL, key, NULL) == 1 &&
+              EVP_DigestSign(md, sig, &len, text, sizeof(text)) == 1;
+
+    EVP_MD_CTX_reset(md);
+    ok = ok && EVP_DigestVerifyInit_ex(md, NULL, "SHA256", software(), NULL, public, NULL) == 1 &&
+         EVP_DigestVerify(md, sig, len, text, sizeof(text)) == 1;
+    EVP_MD_CTX_free(md);
+    EVP_PKEY_free(public);
+    return ok;
+}
+
+/* Sums the lines that begin with name and a label or a blank, and contain the other text. */
+static long metric(const char *name, const char *label)
+{
+    char line[512];
     long sum = 0;
     FILE *pipe;
 
@@ -222,11 +244,25 @@ long device_requests(const char *command)
              test_dir());
     pipe = popen(line, "r");
     assert_non_null(pipe);
-    if (command != NULL)
-        snprintf(want, sizeof(want), "op=\"%s\"", command);
     while (fgets(line, sizeof(line), pipe) != NULL)
-        if (strncmp(line, "azihsm_commands_total{", 22) == 0 && strstr(line, want) != NULL)
+        if (strncmp(line, name, strlen(name)) == 0 && strchr("{ ", line[strlen(name)]) != NULL &&
+            strstr(line, label) != NULL)
             sum += strtol(strrchr(line, ' ') + 1, NULL, 10);
     assert_int_equal(pclose(pipe), 0);
     return sum;
+}
+
+long device_metric(const char *name)
+{
+    return metric(name, "");
+}
+
+/* Of all commands when NULL. */
+long device_requests(const char *command)
+{
+    char label[96] = "";
+
+    if (command != NULL)
+        snprintf(label, sizeof(label), "op=\"%s\"", command);
+    return metric("azihsm_commands_total", label);
 }

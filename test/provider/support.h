@@ -23,6 +23,20 @@
 #include <stdbool.h>
 #include <string.h>
 
+/* A sanitizer makes everything slower: the same test with fewer repetitions. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
+#ifdef SANITIZED
+#define TIMES(n) (((n) + 9) / 10)
+#else
+#define TIMES(n) (n)
+#endif
+
 /* Orders that every test of software keys runs under. */
 extern const char *const orders[3];
 enum { ORDERS = 3 };
@@ -52,6 +66,14 @@ EVP_PKEY *software_key(OSSL_LIB_CTX *ctx, const char *kind); /* in ctx by defaul
 EVP_PKEY *public_of(EVP_PKEY *key);                          /* by SPKI, in the software-only context; cached */
 bool is_rsa(const char *kind);
 
+/*
+ * Signs a text with the key in ctx, and verifies it in the software-only context. For children and threads too: asserts
+ * nothing, once software() exists.
+ */
+bool signs(EVP_PKEY *key, OSSL_LIB_CTX *ctx);
+
+/* A value of the daemon's metrics, e.g. "azihsm_connections", summed over its labels. */
+long device_metric(const char *name);
 /* Number of requests the device got so far: all, or of one command, e.g. "EccSign". */
 long device_requests(const char *command);
 

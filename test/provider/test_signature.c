@@ -443,9 +443,11 @@ static void test_verify_recover(void **state)
     EVP_PKEY_CTX_free(pctx);
 }
 
-/* C-14, C-17: init, update and size queries cost nothing; a signature is one request. */
+/* C-14, C-17: open contexts, updates and size queries cost the device nothing; a signature is one request. */
 static void test_requests(void **state)
 {
+    enum { OPEN = TIMES(10000), FINISHED = 200 };
+    static EVP_MD_CTX *many[OPEN];
     static const struct {
         const char *kind, *command;
     } cases[] = {{"P-256", "EccSign"}, {"RSA-2048", "RsaModExp"}};
@@ -453,25 +455,28 @@ static void test_requests(void **state)
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         EVP_PKEY *key = device_key(ctx, cases[i].kind);
-        EVP_MD_CTX *many[200];
         uint8_t sig[SIGNATURE_MAX];
         size_t len = sign_as(key, ctx, "SHA256", NULL, ONE_SHOT, sig); /* resident now */
         long before = device_requests(NULL), commands = device_requests(cases[i].command);
+        long keys = device_metric("azihsm_keys"), sessions = device_metric("azihsm_sessions");
 
-        for (size_t n = 0; n < 200; n++) {
+        for (size_t n = 0; n < OPEN; n++) {
             many[n] = EVP_MD_CTX_new();
             good(EVP_DigestSignInit_ex(many[n], NULL, "SHA256", ctx, NULL, key, NULL));
             good(EVP_DigestSignUpdate(many[n], message, n % MESSAGE));
             good(EVP_DigestSignFinal(many[n], NULL, &len));
         }
         assert_int_equal(device_requests(NULL), before);
-        for (size_t n = 0; n < 200; n++) {
+        assert_int_equal(device_metric("azihsm_keys"), keys);
+        assert_int_equal(device_metric("azihsm_sessions"), sessions);
+        for (size_t n = 0; n < FINISHED; n++) {
             len = sizeof(sig);
             good(EVP_DigestSignFinal(many[n], sig, &len));
-            EVP_MD_CTX_free(many[n]);
         }
-        assert_int_equal(device_requests(cases[i].command), commands + 200);
-        assert_int_equal(device_requests(NULL), before + 200);
+        for (size_t n = 0; n < OPEN; n++)
+            EVP_MD_CTX_free(many[n]);
+        assert_int_equal(device_requests(cases[i].command), commands + FINISHED);
+        assert_int_equal(device_requests(NULL), before + FINISHED);
     }
 }
 

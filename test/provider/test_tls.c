@@ -5,6 +5,8 @@
 #include "support.h"
 
 #include <openssl/ssl.h>
+#include <stdio.h>
+#include <unistd.h>
 
 struct handshake {
     const char *kind;
@@ -223,12 +225,68 @@ static void test_one_request_each(void **state)
     SSL_CTX_free(server);
 }
 
+static const char *const holdings[3] = {"azihsm_keys", "azihsm_sessions", "azihsm_connections"};
+
+static long resident_kib(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%*d %ld", &pages), 1);
+    fclose(file);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/* C-15: client certificates leave nothing in the device, nor does the device's own end; memory stays where it was. */
+static void test_many_clients(void **state)
+{
+    enum { MANY = TIMES(1000) };
+    static const struct handshake mutual = {"P-256", TLS1_3_VERSION, NULL, NULL, NULL};
+    OSSL_LIB_CTX *ctx = order("default-first");
+    SSL_CTX *server = side(ctx, true, &mutual),
+            *client[2] = {side(software(), false, &mutual), side(ctx, false, &mutual)};
+    EVP_PKEY *keys[3] = {device_key(ctx, "P-256"), software_key(software(), "RSA-2048"), device_key(ctx, "P-384")};
+    X509 *x[3] = {certificate(keys[0], keys[0], ctx), certificate(keys[1], keys[1], software()),
+                  certificate(keys[2], keys[2], ctx)};
+    long held[3] = {0}, requests = 0, memory = 0;
+
+    (void)state;
+    give_key(server, keys[0], x[0]);
+    for (int i = 0; i < 2; i++) {
+        give_key(client[i], keys[1 + i], x[1 + i]);
+        trust(client[i], x[0]);
+        trust(server, x[1 + i]);
+    }
+    for (int i = 0; i < 2 * MANY; i++) {
+        if (i == MANY) { /* the caches are warm */
+            requests = device_requests(NULL);
+            memory = resident_kib();
+            for (size_t h = 0; h < 3; h++)
+                held[h] = device_metric(holdings[h]);
+        }
+        connect_sides(server, client[i % 2]);
+    }
+    assert_int_equal(device_requests(NULL), requests + MANY + MANY / 2);
+    for (size_t h = 0; h < 3; h++)
+        assert_int_equal(device_metric(holdings[h]), held[h]);
+    print_message("%d handshakes: memory grew by %ld KiB\n", MANY, resident_kib() - memory);
+#ifndef SANITIZED                                    /* whose allocators keep what is freed */
+    assert_true(resident_kib() - memory < MANY / 2); /* half a KiB each would be a leak */
+#endif
+    for (int i = 0; i < 3; i++)
+        X509_free(x[i]);
+    SSL_CTX_free(client[0]);
+    SSL_CTX_free(client[1]);
+    SSL_CTX_free(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_device_server),       cmocka_unit_test(test_software_server),
         cmocka_unit_test(test_symmetric_preferred), cmocka_unit_test(test_key_first),
-        cmocka_unit_test(test_one_request_each),
+        cmocka_unit_test(test_one_request_each),    cmocka_unit_test(test_many_clients),
     };
 
     return cmocka_run_group_tests(tests, NULL, support_end);
