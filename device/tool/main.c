@@ -80,6 +80,15 @@ static int main_find_name(int argc, char **argv)
     return i;
 }
 
+/* "azihsm COMMAND ... --help" */
+static bool main_wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0)
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     const struct rlimit none = {0, 0};
@@ -101,6 +110,11 @@ int main(int argc, char **argv)
     if (name >= argc) {
         main_usage();
         return TOOL_USAGE;
+    }
+    if (main_wants_help(argc - name, argv + name)) {
+        char *words[] = {argv[0], argv[name], NULL};
+
+        return cmd_help(&tool, 2, words);
     }
     /* Options before the command are read like its own: argv[0] stands in for them. */
     if (tool_parse(&tool, name, argv, NULL, NULL, 0, 0) != TOOL_OK)
