@@ -3,6 +3,9 @@
 . "$(dirname "$0")/lib.sh"
 command -v openssl >/dev/null || { echo "SKIP: no openssl"; exit 77; }
 kind=virtual
+for command in status key attest verify backup; do
+    check "help of $command" sh -c "$azihsm $command --help | grep -q \"^Usage: azihsm $command\""
+done
 run_all() {
     start_daemon --kind "$kind" || exit 1
     for curve in P-256 P-384 P-521; do
