@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "sanitizer.h"
+
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
@@ -22,20 +24,6 @@
 #include <openssl/x509.h>
 #include <stdbool.h>
 #include <string.h>
-
-/* A sanitizer makes everything slower: the same test with fewer repetitions. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-#ifdef SANITIZED
-#define TIMES(n) (((n) + 9) / 10)
-#else
-#define TIMES(n) (n)
-#endif
 
 /* Orders that every test of software keys runs under. */
 extern const char *const orders[3];

@@ -333,7 +333,7 @@ struct azihsm_endpoint *software_endpoint(struct software_device *device, bool w
 
 struct azihsm_client *software_client(struct software_device *device, unsigned timeout_ms)
 {
-    const struct azihsm_client_config config = {.timeout_ms = timeout_ms};
+    const struct azihsm_client_config config = {.timeout_ms = timeout_ms != 0 ? timeout_ms : 120000};
     struct azihsm_client *client;
 
     assert_int_equal(client_new_on(&config, software_endpoint(device, true), &client, NULL), AZIHSM_OK);

@@ -27,7 +27,8 @@ void software_provision(struct software_device *device);
 /* The credential, id then PIN. */
 const uint8_t *software_credential(const struct software_device *device);
 
-/* A client with its own hub; handed the credential by the device. timeout_ms 0 = 10 s. */
+/* A client with its own hub; handed the credential by the device. timeout_ms 0 = so long that a busy machine does
+ * not matter. */
 struct azihsm_client *software_client(struct software_device *device, unsigned timeout_ms);
 /* An endpoint for client_new_on; with_credential: the device hands it out. */
 struct azihsm_endpoint *software_endpoint(struct software_device *device, bool with_credential);

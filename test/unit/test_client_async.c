@@ -154,6 +154,7 @@ static struct azihsm_key *file_of(struct azihsm_key *key)
 static void test_pauses(void **state)
 {
     struct azihsm_key *key;
+    unsigned pauses = 0;
 
     (void)state;
     OK(azihsm_key_generate_ecc(client, AZIHSM_CURVE_P256, &for_sign, &key, WHY));
@@ -161,8 +162,11 @@ static void test_pauses(void **state)
     for (unsigned i = 0; i < JOBS; i++)
         jobs[i].key = key;
     run_all(JOBS);
-    for (unsigned i = 0; i < JOBS; i++)
-        assert_int_equal(jobs[i].pauses, 1);
+    for (unsigned i = 0; i < JOBS; i++) {
+        assert_true(jobs[i].pauses <= 1); /* on a busy machine the answer may be there already */
+        pauses += jobs[i].pauses;
+    }
+    assert_true(pauses > 1);
     software_set_delay_ms(device, 0);
     azihsm_key_free(key);
     assert_int_equal(software_open_requests(device), 0);
@@ -204,15 +208,22 @@ static void test_spurious(void **state)
 
     (void)state;
     OK(azihsm_key_generate_ecc(client, AZIHSM_CURVE_P256, &for_sign, &key, WHY));
-    software_set_delay_ms(device, 50);
     jobs[0].key = key;
-    assert_true(step(&jobs[0]));
-    for (int i = 0; i < 5; i++)
-        assert_true(step(&jobs[0]));
-    assert_int_equal(jobs[0].pauses, 6);
-    usleep(60000);
-    assert_false(step(&jobs[0]));
-    assert_int_equal(jobs[0].rc, AZIHSM_OK);
+    /* Once more with a longer delay if the machine was too busy to be too early. */
+    for (unsigned delay = 50; jobs[0].pauses < 6; delay *= 2) {
+        jobs[0].pauses = 0;
+        software_set_delay_ms(device, delay);
+        while (step(&jobs[0]) && jobs[0].pauses < 6)
+            ;
+        software_set_delay_ms(device, 0);
+        while (jobs[0].running) {
+            struct pollfd ready = {.fd = jobs[0].fd, .events = POLLIN};
+
+            assert_int_equal(poll(&ready, 1, -1), 1);
+            step(&jobs[0]);
+        }
+        assert_int_equal(jobs[0].rc, AZIHSM_OK);
+    }
     azihsm_key_free(key);
 }
 

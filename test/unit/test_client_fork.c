@@ -5,6 +5,7 @@
 #include "client/client.h"
 #include "daemon_process.h"
 #include "judge.h"
+#include "sanitizer.h"
 
 #include <dirent.h>
 #include <grp.h>
@@ -36,7 +37,7 @@ static int setup(void **state)
 {
     (void)state;
     daemon_start(&daemon_process);
-    client = daemon_client(&daemon_process, 30000);
+    client = daemon_client(&daemon_process, 120000);
     OK(azihsm_key_generate_ecc(client, AZIHSM_CURVE_P256, &for_sign, &key, WHY));
     return 0;
 }
@@ -84,7 +85,7 @@ static void expect_ok(pid_t pid)
 
 /* ---- C-01 ---- */
 
-enum { CHILDREN = 8, SIGNATURES = 1000 };
+enum { CHILDREN = 8, SIGNATURES = TIMES(1000) };
 
 /* Inodes of this process's sockets. */
 static unsigned own_sockets(char names[][64], unsigned max)
@@ -125,7 +126,7 @@ static void test_workers(void **state)
     for (int i = 0; i < CHILDREN; i++)
         expect_ok(pids[i]);
     assert_true(signs(key, 1));
-    for (int i = 0; i < 100 && daemon_sockets(&daemon_process) > before; i++)
+    for (int i = 0; i < 1000 && daemon_sockets(&daemon_process) > before; i++)
         usleep(50000);
     assert_int_equal(daemon_sockets(&daemon_process), before);
 }
@@ -295,12 +296,6 @@ static void *sign_on(void *arg)
     return NULL;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 /* Does not verify: that would take locks of libcrypto's default context, which are nobody's business here. */
 static bool brief_worker(void)
 {
@@ -421,7 +416,7 @@ static void test_chroot(void **state)
     }
     assert_non_null(mkdtemp(chroot_dir));
     chmod(daemon_process.dir, 0700);
-    master = daemon_client(&daemon_process, 30000);
+    master = daemon_client(&daemon_process, 120000);
     azihsm_client_prepare(master);
     OK(azihsm_key_from_blob(master, azihsm_key_blob(key), azihsm_key_spki(key), &file, WHY));
     key = file;
@@ -462,7 +457,7 @@ static void test_chroot_restart(void **state)
     assert_non_null(mkdtemp(chroot_dir));
     assert_int_equal(pipe(to_child), 0);
     assert_int_equal(pipe(from_child), 0);
-    master = daemon_client(&daemon_process, 30000);
+    master = daemon_client(&daemon_process, 120000);
     azihsm_client_prepare(master);
     OK(azihsm_key_from_blob(master, azihsm_key_blob(key), azihsm_key_spki(key), &file, WHY));
     key = file;
@@ -537,7 +532,7 @@ static void test_killed_worker(void **state)
     assert_true(signs(key, 100));
     for (int i = 0; i < 4; i++)
         waitpid(victims[i], NULL, 0);
-    for (int i = 0; i < 100 && daemon_sockets(&daemon_process) > before; i++)
+    for (int i = 0; i < 1000 && daemon_sockets(&daemon_process) > before; i++)
         usleep(50000);
     assert_int_equal(daemon_sockets(&daemon_process), before);
 }

@@ -2,6 +2,7 @@
  * Threads: a cold start of many, resets, evictions and frees under use. Worth most under ThreadSanitizer.
  */
 #include "judge.h"
+#include "sanitizer.h"
 #include "software_device.h"
 
 #include <pthread.h>
@@ -16,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { COLD_THREADS = 64, COLD_REPEATS = 100, WORKERS = 8 };
+enum { COLD_THREADS = 64, COLD_REPEATS = TIMES(100), WORKERS = 8 };
 
 static const struct azihsm_key_spec for_sign = {.usage = AZIHSM_USAGE_SIGN};
 

@@ -4,6 +4,7 @@
  * Inputs stand in memory of exactly their size, so that a sanitizer sees the first byte read too far.
  */
 #include "messages.h"
+#include "sanitizer.h"
 
 #include <azihsm/ddi.h>
 
@@ -148,7 +149,7 @@ static void check_changes(const struct message *message, bool is_response, const
     uint8_t *in = exact_copy(frame, len);
 
     for (size_t at = 0; at < len; at++) {
-        for (unsigned change = 1; change < 256; change++) {
+        for (unsigned change = 1; change < 256; change += SANITIZED ? 11 : 1) {
             in[at] = (uint8_t)(frame[at] ^ change);
             compare_with_judge(message, is_response, in, len);
         }
