@@ -165,7 +165,9 @@ enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
 static void describe(const struct key_row *row, const char *text, const char *wrong, char *why, size_t size)
 {
-    int used = snprintf(why, size, "%s = %.60s: %s", row->name, text, wrong);
+    /* What stands where a path to the PIN should may be the PIN. */
+    bool secret = row->parse == parse_pin_source;
+    int used = snprintf(why, size, "%s = %.60s: %s", row->name, secret ? "..." : text, wrong);
     for (unsigned i = 0; row->words != NULL && row->words[i] != NULL && used > 0 && (size_t)used < size; i++)
         used += snprintf(why + used, size - (size_t)used, "%s%s", i == 0 ? ": " : ", ", row->words[i]);
 }

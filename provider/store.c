@@ -58,7 +58,7 @@ static void *store_open(void *provctx, const char *text)
         return NULL;
     store->provider = provctx;
     if (!uri_parse(text, &store->uri, why, sizeof(why)))
-        raise_error(store->provider, REASON_URI, "%.100s: %s", text, why);
+        raise_error(store->provider, REASON_URI, "%.*s: %s", uri_shown(text), text, why);
     else if (store->uri.kind != URI_LIST || list_begin(store))
         return store;
     store_close(store);

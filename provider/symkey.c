@@ -123,7 +123,7 @@ struct azihsm_key *symkey_load(struct provider *provider, const char *text)
     char why[200] = "";
 
     if (!uri_parse(text, &uri, why, sizeof(why))) {
-        raise_error(provider, REASON_URI, "%.100s: %s", text, why);
+        raise_error(provider, REASON_URI, "%.*s: %s", uri_shown(text), text, why);
         return NULL;
     }
     if (client_of(provider, &uri, &client))
@@ -152,8 +152,8 @@ int symkey_from_params(struct provider *provider, const OSSL_PARAM params[], con
         fitting++;
     if (*fitting == 0) {
         azihsm_key_free(found);
-        return raise_error(provider, REASON_KEY_TYPE, "%.100s is a key of kind %s, which does not fit %s", text,
-                           symkey_kind_name(kind), purpose);
+        return raise_error(provider, REASON_KEY_TYPE, "%.*s is a key of kind %s, which does not fit %s",
+                           uri_shown(text), text, symkey_kind_name(kind), purpose);
     }
     azihsm_key_free(*key);
     *key = found;
@@ -198,7 +198,7 @@ int symkey_save(struct provider *provider, struct azihsm_key *key, const char *t
     int ok = 0;
 
     if (!uri_parse(text, &uri, why, sizeof(why)))
-        return raise_error(provider, REASON_URI, "%.100s: %s", text, why);
+        return raise_error(provider, REASON_URI, "%.*s: %s", uri_shown(text), text, why);
     if (path_of(provider, &uri, path, sizeof(path)) && encode(provider, key, &pem, &len))
         ok = keyfile_write(path, (struct azihsm_bytes){pem, len}, why, sizeof(why)) ||
              raise_error(provider, REASON_FILE, "%s", why);

@@ -198,6 +198,12 @@ void uri_clear(struct uri *uri)
     *uri = (struct uri){.kind = URI_LIST};
 }
 
+int uri_shown(const char *text)
+{
+    size_t len = strcspn(text, "?;");
+    return len < 100 ? (int)len : 100;
+}
+
 bool uri_of_name(const char *name, char *out, size_t out_size)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";

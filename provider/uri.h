@@ -31,6 +31,9 @@ struct uri {
 bool uri_parse(const char *text, struct uri *uri, char *why, size_t why_size);
 void uri_clear(struct uri *uri);
 
+/* How much of a URI an error may show: all but its attributes, where somebody may have written a PIN. */
+int uri_shown(const char *text);
+
 /* "azihsm://NAME" with what must be encoded encoded. false: out too small. */
 bool uri_of_name(const char *name, char *out, size_t out_size);
 

@@ -59,11 +59,11 @@ static azihsm_rc config_check(const struct azihsm_client_config *config, struct 
     if (path == NULL)
         return AZIHSM_OK;
     if (strncmp(path, pin_scheme, sizeof(pin_scheme) - 1) != 0)
-        return azihsm_error_set(err, AZIHSM_E_CONFIG, "pin-source \"%s\": only file:/path is supported", path);
+        /* Not repeated: it may be the PIN itself. */
+        return azihsm_error_set(err, AZIHSM_E_CONFIG, "pin-source: only file:/path is supported");
     path += sizeof(pin_scheme) - 1;
     if (*path != '/')
-        return azihsm_error_set(err, AZIHSM_E_CONFIG, "pin-source \"%s\": the path must be absolute",
-                                config->pin_source);
+        return azihsm_error_set(err, AZIHSM_E_CONFIG, "pin-source: the path must be absolute: file:/path");
     return AZIHSM_OK;
 }
 

@@ -263,6 +263,21 @@ static void test_wrong_uris(void **state)
     }
 }
 
+/* A PIN that somebody wrote into a URI stays out of the errors. */
+static void test_pin_not_told(void **state)
+{
+    static const char *const uris[] = {"azihsm://web?pin-value=31415926", "azihsm://web;pin-source=31415926",
+                                       "azihsm://?pin-source=31415926&tag=1"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(uris) / sizeof(uris[0]); i++) {
+        ERR_clear_error();
+        assert_null(load(uris[i], 0));
+        assert_int_not_equal(ERR_peek_error(), 0);
+        assert_false(error_says("31415926"));
+    }
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -275,7 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),      cmocka_unit_test(test_tag),          cmocka_unit_test(test_vendor_forms),
         cmocka_unit_test(test_usage),      cmocka_unit_test(test_session_keys), cmocka_unit_test(test_expect),
-        cmocka_unit_test(test_wrong_uris),
+        cmocka_unit_test(test_wrong_uris), cmocka_unit_test(test_pin_not_told),
     };
 
     return cmocka_run_group_tests(tests, begin, support_end);

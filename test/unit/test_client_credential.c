@@ -4,6 +4,7 @@
 #include "client/credential.h"
 
 #include <fcntl.h>
+#include <azihsm/client.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -142,6 +143,23 @@ static void test_no_file(void **state)
     unlink(path);
 }
 
+/* What stands where a path should may be the PIN: no error repeats it. */
+static void test_pin_not_told(void **state)
+{
+    static const char *const wrong[] = {"0123456789", "file:0123456789"};
+    struct azihsm_client *client;
+    struct azihsm_error err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        const struct azihsm_client_config config = {.pin_source = wrong[i]};
+
+        assert_int_equal(azihsm_client_new(&config, &client, &err), AZIHSM_E_CONFIG);
+        assert_non_null(strstr(err.text, "pin-source"));
+        assert_null(strstr(err.text, "0123456789"));
+    }
+}
+
 static void test_write(void **state)
 {
     uint8_t out[CREDENTIAL_SIZE];
@@ -160,9 +178,9 @@ static void test_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accepted), cmocka_unit_test(test_malformed), cmocka_unit_test(test_too_long),
-        cmocka_unit_test(test_modes),    cmocka_unit_test(test_owner),     cmocka_unit_test(test_no_file),
-        cmocka_unit_test(test_write),
+        cmocka_unit_test(test_accepted), cmocka_unit_test(test_malformed),    cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_modes),    cmocka_unit_test(test_owner),        cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_write),    cmocka_unit_test(test_pin_not_told),
     };
     int failed;
 

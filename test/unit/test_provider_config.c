@@ -168,7 +168,18 @@ static void test_bad_values(void **state)
     }
 }
 
-/* What the sentence tells must not be what pin-source holds: a path is fine, a PIN never gets there. */
+/* The sentence goes to stderr, trace and error queue: it must not tell a PIN that stands where its path should. */
+static void test_pin_not_told(void **state)
+{
+    struct config config;
+    char why[200];
+    (void)state;
+    assert_false(parse(&config, why, "pin-source", "0123456789abcdef"));
+    assert_non_null(strstr(why, "pin-source"));
+    assert_null(strstr(why, "0123456789abcdef"));
+    config_free(&config);
+}
+
 static void test_first_error_wins(void **state)
 {
     static const char *const pairs[] = {"timeout", "soon", "import", "maybe", NULL};
@@ -199,9 +210,9 @@ static void test_unknown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),         cmocka_unit_test(test_all),
-        cmocka_unit_test(test_good_values),      cmocka_unit_test(test_bad_values),
-        cmocka_unit_test(test_first_error_wins), cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_all),          cmocka_unit_test(test_good_values),
+        cmocka_unit_test(test_bad_values), cmocka_unit_test(test_pin_not_told), cmocka_unit_test(test_first_error_wins),
+        cmocka_unit_test(test_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

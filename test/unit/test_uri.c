@@ -114,12 +114,29 @@ static void test_of_name(void **state)
     assert_false(uri_of_name("a long name", text, 12));
 }
 
+/* An error shows the URI, but nothing of where somebody may have written a PIN. */
+static void test_shown(void **state)
+{
+    static const struct {
+        const char *text;
+        int shown;
+    } cases[] = {{"azihsm://web", 12}, {"azihsm://web?pin-value=1234", 12}, {"azihsm:/k;pin-source=1234", 9}};
+    char longest[200];
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_int_equal(uri_shown(cases[i].text), cases[i].shown);
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    assert_int_equal(uri_shown(longest), 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accepted),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_of_name),
+        cmocka_unit_test(test_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
