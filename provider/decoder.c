@@ -137,7 +137,7 @@ static uint8_t *read_object(BIO *bio, size_t *len)
     *len = used + content;
     if (read_bytes(bio, object + used, content))
         return object;
-    OPENSSL_free(object);
+    OPENSSL_clear_free(object, used + content);
     return NULL;
 }
 
@@ -178,7 +178,7 @@ static int der_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK
     ERR_pop_to_mark();
     if (der != NULL)
         ok = decode_object(decoder, (struct azihsm_bytes){der, len}, callback, arg);
-    OPENSSL_free(der);
+    OPENSSL_clear_free(der, len); /* whosever key it is, perhaps in the clear */
     BIO_free(bio);
     return ok;
 }

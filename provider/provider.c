@@ -72,7 +72,6 @@ struct provider *provider_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATC
         return NULL;
     provider->handle = handle;
     provider->trace_fd = -1;
-    pthread_mutex_init(&provider->lock, NULL);
     core_take(&provider->core, in);
     provider->libctx = OSSL_LIB_CTX_new_from_dispatch(handle, in);
     if (provider->libctx == NULL || !host_prepare(provider)) {
@@ -99,7 +98,6 @@ void provider_free(struct provider *provider)
     config_free(&provider->config);
     if (provider->trace_fd >= 0)
         close(provider->trace_fd);
-    pthread_mutex_destroy(&provider->lock);
     OPENSSL_free(provider);
 }
 
@@ -172,23 +170,23 @@ static azihsm_rc client_make(struct provider *provider, const struct device_choi
     return azihsm_client_new(&wanted, client, err);
 }
 
+/* Whoever is first sets it; no lock, because a process may be forked at any moment of this. */
 static azihsm_rc client_default(struct provider *provider, struct azihsm_client **client, struct azihsm_error *err)
 {
-    azihsm_rc rc = AZIHSM_OK;
+    struct azihsm_client *mine = NULL;
+    azihsm_rc rc;
     *client = __atomic_load_n(&provider->client, __ATOMIC_ACQUIRE);
     if (*client != NULL)
         return AZIHSM_OK;
-    pthread_mutex_lock(&provider->lock);
-    if (provider->client == NULL) {
-        rc = client_make(provider, &(struct device_choice){0}, client, err);
-        if (rc == AZIHSM_OK)
-            __atomic_store_n(&provider->client, *client, __ATOMIC_RELEASE);
-    }
-    *client = provider->client;
-    pthread_mutex_unlock(&provider->lock);
-    if (rc == AZIHSM_OK)
+    rc = client_make(provider, &(struct device_choice){0}, &mine, err);
+    if (rc != AZIHSM_OK)
+        return rc;
+    if (__atomic_compare_exchange_n(&provider->client, client, mine, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        *client = mine;
         provider_warn_alone(provider);
-    return rc;
+    } else
+        azihsm_client_free(mine);
+    return AZIHSM_OK;
 }
 
 int provider_client(struct provider *provider, struct azihsm_client **client)

@@ -8,7 +8,6 @@
 #include "provider.h"
 
 #include <openssl/core_dispatch.h>
-#include <pthread.h>
 
 /* The core's functions that we call; NULL where an unusual core does not offer one. */
 struct core {
@@ -33,8 +32,7 @@ struct provider {
     EVP_KEYMGMT *host_keymgmt[3]; /* by enum key_type */
     struct keymgmt_tables *tables;
     struct config config;
-    char wrong[256];      /* the configuration's error, "" when it is good */
-    pthread_mutex_t lock; /* guards the making of client */
+    char wrong[256]; /* the configuration's error, "" when it is good */
     struct azihsm_client *client;
     int trace_fd; /* -1 until the first line */
 };
