@@ -154,12 +154,12 @@ static azihsm_rc send_login(struct login *login, struct line *line, int32_t agai
 }
 
 /* Many processes that log in at once disturb each other: a short random wait lets one of them through. */
-static void wait_for_turn(void)
+static void wait_for_turn(OSSL_LIB_CTX *libctx)
 {
     struct timespec pause = {0};
     uint32_t ns = 0;
 
-    if (RAND_bytes((unsigned char *)&ns, sizeof(ns)) == 1)
+    if (RAND_bytes_ex(libctx, (unsigned char *)&ns, sizeof(ns), 0) == 1)
         pause.tv_nsec = (long)(ns % NONCE_WAIT_MAX_NS);
     nanosleep(&pause, NULL);
 }
@@ -173,7 +173,7 @@ static azihsm_rc login_try(struct login *login, struct line *line, int32_t again
         azihsm_rc rc = send_login(login, line, again, refresh, out);
 
         if (rc == AZIHSM_STATUS_NONCE_MISMATCH && clock_now() < login->deadline_ns)
-            wait_for_turn();
+            wait_for_turn(era_libctx(login->era));
         else if (rc == AZIHSM_STATUS_INVALID_APP_CREDENTIALS && !refresh && login->hub->pin_source != NULL)
             refresh = true; /* the PIN may have been changed since the file was read */
         else if (rc != AZIHSM_STATUS_PIN_DECRYPTION_FAILED || ++decryptions > DECRYPTION_RETRIES)

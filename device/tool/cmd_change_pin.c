@@ -46,6 +46,16 @@ static azihsm_rc change_pin_of_hardware(struct tool *tool, const uint8_t pin[AZI
     return rc;
 }
 
+/* In a context of our own: openssl.cnf may send the default one to this very device. */
+static bool change_pin_draw(uint8_t pin[AZIHSM_CREDENTIAL_SIZE])
+{
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+    bool ok = libctx != NULL && RAND_priv_bytes_ex(libctx, pin, AZIHSM_CREDENTIAL_SIZE, 0) > 0;
+
+    OSSL_LIB_CTX_free(libctx);
+    return ok;
+}
+
 /* The new PIN: 32 hexadecimal digits in a file, so that it appears in no process list; without one, random. */
 static int change_pin_read(const char *path, uint8_t pin[AZIHSM_CREDENTIAL_SIZE])
 {
@@ -54,8 +64,7 @@ static int change_pin_read(const char *path, uint8_t pin[AZIHSM_CREDENTIAL_SIZE]
     int status;
 
     if (path == NULL)
-        return RAND_priv_bytes(pin, AZIHSM_CREDENTIAL_SIZE) > 0 ? TOOL_OK
-                                                                : tool_complain(TOOL_FAILED, "no random numbers");
+        return change_pin_draw(pin) ? TOOL_OK : tool_complain(TOOL_FAILED, "no random numbers");
     status = tool_read_file(path, text, sizeof(text) - 1, &read);
     while (read > 0 && (text[read - 1] == '\n' || text[read - 1] == '\r'))
         read--;
