@@ -82,9 +82,3 @@ void error_pop(const struct provider *provider)
     if (provider->core.pop_error_to_mark != NULL)
         provider->core.pop_error_to_mark(provider->handle);
 }
-
-void error_keep(const struct provider *provider)
-{
-    if (provider->core.clear_last_error_mark != NULL)
-        provider->core.clear_last_error_mark(provider->handle);
-}

@@ -37,13 +37,12 @@ enum { REJECTION_NONE, REJECTION_WRITING, REJECTION_SET };
 
 static const struct curve {
     const char *group;
-    uint32_t id;
     int bits;
     const char *digest;
 } curves[] = {
-    {"prime256v1", AZIHSM_CURVE_P256, 256, "SHA256"},
-    {"secp384r1", AZIHSM_CURVE_P384, 384, "SHA384"},
-    {"secp521r1", AZIHSM_CURVE_P521, 521, "SHA512"},
+    {"prime256v1", 256, "SHA256"},
+    {"secp384r1", 384, "SHA384"},
+    {"secp521r1", 521, "SHA512"},
 };
 
 /* Parameters of an RSA key are no parts of it: as the default provider has it, they are never missing. */
@@ -140,11 +139,6 @@ size_t key_size(const struct key *key)
 const char *key_group(const struct key *key)
 {
     return key->is_device && key->curve != NULL ? key->curve->group : NULL;
-}
-
-uint32_t key_curve(const struct key *key)
-{
-    return key->is_device && key->curve != NULL ? key->curve->id : 0;
 }
 
 const char *key_default_digest(const struct key *key)

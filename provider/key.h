@@ -39,7 +39,6 @@ bool key_has(const struct key *key, int selection);
 int key_bits(const struct key *key);                   /* 256, 384, 521; modulus bits; 0 when empty */
 size_t key_size(const struct key *key);                /* field or modulus length in bytes: 32, 48, 66; 256, 384, 512 */
 const char *key_group(const struct key *key);          /* "prime256v1" ...; NULL unless an EC device key */
-uint32_t key_curve(const struct key *key);             /* enum azihsm_ecc_curve; 0 unless an EC device key */
 const char *key_default_digest(const struct key *key); /* "SHA256", "SHA384", "SHA512" by strength */
 struct azihsm_bytes key_label(const struct key *key);  /* of a device key; empty when there is none */
 bool key_permits(const struct key *key, enum azihsm_usage usage); /* always true for carried keys */

@@ -32,9 +32,6 @@ static void core_take(struct core *core, const OSSL_DISPATCH *in)
         case OSSL_FUNC_CORE_SET_ERROR_MARK:
             core->set_error_mark = OSSL_FUNC_core_set_error_mark(in);
             break;
-        case OSSL_FUNC_CORE_CLEAR_LAST_ERROR_MARK:
-            core->clear_last_error_mark = OSSL_FUNC_core_clear_last_error_mark(in);
-            break;
         case OSSL_FUNC_CORE_POP_ERROR_TO_MARK:
             core->pop_error_to_mark = OSSL_FUNC_core_pop_error_to_mark(in);
             break;

@@ -97,10 +97,9 @@ int error_raise_device(const struct provider *provider, const char *file, int li
                        const struct azihsm_error *err, const char *what);
 const OSSL_ITEM *error_reason_strings(void);
 
-/* Errors of attempts that may fail: set a mark before, pop it after (drop what was raised since) or keep it. */
+/* Errors of attempts that may fail: set a mark before, pop it after (drop what was raised since). */
 void error_mark(const struct provider *provider);
 void error_pop(const struct provider *provider);
-void error_keep(const struct provider *provider);
 
 /* ---- provider/trace.c ---- */
 

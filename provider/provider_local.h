@@ -16,7 +16,6 @@ struct core {
     OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
     OSSL_FUNC_core_vset_error_fn *vset_error;
     OSSL_FUNC_core_set_error_mark_fn *set_error_mark;
-    OSSL_FUNC_core_clear_last_error_mark_fn *clear_last_error_mark;
     OSSL_FUNC_core_pop_error_to_mark_fn *pop_error_to_mark;
     OSSL_FUNC_provider_register_child_cb_fn *register_child_cb;
     OSSL_FUNC_provider_deregister_child_cb_fn *deregister_child_cb;
