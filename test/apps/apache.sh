@@ -5,7 +5,6 @@
 . "$(dirname "$0")/lib.sh"
 mpm=$1
 need apache2
-need_root
 start_azihsmd || exit 1
 make_tls || exit 1
 mkdir -p /var/www/html /var/log/apache2

@@ -3,7 +3,6 @@
 # few descriptors; reload under load; then it idles. Covers C-05, C-31, C-32, C-33, rules D5, apps.md scenario 5.
 . "$(dirname "$0")/lib.sh"
 need haproxy prlimit
-need_root
 start_azihsmd || exit 1
 make_tls || exit 1
 mkdir -p /var/lib/haproxy

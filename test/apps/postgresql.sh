@@ -4,7 +4,6 @@
 . "$(dirname "$0")/lib.sh"
 PATH=$PATH:$(echo /usr/lib/postgresql/*/bin | tr ' ' :)
 need initdb postgres psql setpriv
-need_root
 start_azihsmd || exit 1
 make_tls || exit 1
 usermod -aG azihsm postgres 2>/dev/null || { groupadd -f azihsm; usermod -aG azihsm postgres; }
