@@ -31,6 +31,7 @@ struct key {
     struct key_pss pss;
     int rejection_state; /* REJECTION_ */
     uint8_t rejection[32];
+    struct signature_templates templates;
 };
 
 enum { REJECTION_NONE, REJECTION_WRITING, REJECTION_SET };
@@ -82,6 +83,7 @@ void key_free(struct key *key)
     if (key == NULL || __atomic_sub_fetch(&key->references, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     key->magic = 0;
+    signature_templates_clear(&key->templates);
     azihsm_key_free(key->device);
     EVP_PKEY_free(key->inner);
     OPENSSL_clear_free(key, sizeof(*key));
@@ -119,6 +121,11 @@ struct azihsm_key *key_device(const struct key *key)
 EVP_PKEY *key_inner(const struct key *key)
 {
     return key->inner;
+}
+
+struct signature_templates *key_templates(struct key *key)
+{
+    return &key->templates;
 }
 
 bool key_has(const struct key *key, int selection)

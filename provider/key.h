@@ -12,6 +12,7 @@
 #define AZIHSM_PROVIDER_KEY_H
 
 #include "provider.h"
+#include "signature_template.h"
 
 #include <openssl/evp.h>
 
@@ -31,6 +32,7 @@ const char *key_type_name(enum key_type type); /* "EC", "RSA", "RSA-PSS" */
 bool key_is_device(const struct key *key);
 struct azihsm_key *key_device(const struct key *key); /* NULL unless device key; borrowed */
 EVP_PKEY *key_inner(const struct key *key);           /* NULL when empty; borrowed */
+struct signature_templates *key_templates(struct key *key);
 
 /* Whether all parts of an OSSL_KEYMGMT_SELECT_ mask are there. */
 bool key_has(const struct key *key, int selection);

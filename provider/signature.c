@@ -142,6 +142,12 @@ static int open_digesting(struct signature *ctx, const OSSL_PARAM params[])
 
     if (ctx->delegate_md == NULL && (ctx->delegate_md = EVP_MD_CTX_new()) == NULL)
         return 0;
+    if (key != NULL && ctx->on_device && (params == NULL || params[0].key == NULL)) {
+        if (!signature_template_copy(key_templates(ctx->key), libctx, key, name, ctx->delegate_md))
+            return 0;
+        ctx->delegate = EVP_MD_CTX_get_pkey_ctx(ctx->delegate_md);
+        return ctx->delegate != NULL;
+    }
     EVP_MD_CTX_set_flags(ctx->delegate_md, EVP_MD_CTX_FLAG_FINALISE);
     if (ctx->operation == SIGNATURE_SIGN)
         return EVP_DigestSignInit_ex(ctx->delegate_md, &ctx->delegate, name, libctx, NULL, key, params) == 1;

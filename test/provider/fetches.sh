@@ -21,7 +21,7 @@ each() { # KIND [software]: fetches and instructions of one signature
     echo $(((many[0] - few[0]) / 100)) $(((many[1] - few[1]) / 100))
 }
 
-for kind in P-256 RSA-2048; do
+for kind in P-256 RSA-2048 PSS-2048; do
     read -r ours instructions < <(each "$kind")
     read -r software _ < <(each "$kind" software)
     echo "$kind: $ours fetches and $instructions instructions per signature; $software fetches with a software key"

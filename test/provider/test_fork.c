@@ -19,7 +19,8 @@
 enum { HANGS = 120 /* seconds */, THREADS = 32 };
 
 static OSSL_LIB_CTX *ctx;
-static const char *const kinds[] = {"P-256", "RSA-2048"};
+static const char *const kinds[] = {"P-256", "RSA-2048", "PSS-2048"};
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 static EVP_PKEY *key;
 
 static pid_t spawn(bool (*body)(void))
@@ -81,7 +82,7 @@ static bool threads_sign(void)
 static void test_threads_after_fork(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < KINDS; i++) {
         key = device_key(ctx, kinds[i]);
         for (int repeat = 0; repeat < 3; repeat++) {
             long before = device_metric("azihsm_connections_accepted_total");
@@ -273,7 +274,7 @@ static void begin_and_fork(void)
 static void test_signature_over_fork(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < KINDS; i++) {
         key = device_key(ctx, kinds[i]); /* resident, and not any more */
         public_of(key);
         begin_and_fork();

@@ -1,0 +1,24 @@
+/*
+ * Delegates of device signatures, kept ready in the key.
+ */
+#ifndef AZIHSM_PROVIDER_SIGNATURE_TEMPLATE_H
+#define AZIHSM_PROVIDER_SIGNATURE_TEMPLATE_H
+
+#include <openssl/evp.h>
+
+enum { SIGNATURE_TEMPLATES = 4 };
+
+/* Part of a key, zeroed with it. Filled by any thread, each place once. */
+struct signature_templates {
+    struct signature_template *of[SIGNATURE_TEMPLATES];
+};
+
+/*
+ * Makes *copy a signing context of key with that digest (NULL: the key's own), as EVP_DigestSignInit_ex would, but
+ * without looking anything up from the second time on.
+ */
+int signature_template_copy(struct signature_templates *templates, OSSL_LIB_CTX *libctx, EVP_PKEY *key,
+                            const char *digest, EVP_MD_CTX *copy);
+void signature_templates_clear(struct signature_templates *templates);
+
+#endif
