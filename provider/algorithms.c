@@ -53,6 +53,8 @@ static const OSSL_ALGORITHM encoders[] = {
 
 static const OSSL_ALGORITHM decoders[] = {
     {"DER", OURS ",input=pem", decoder_pem, "key files in PEM"},
+    {"DER:" KEYFILE_OID, OURS ",input=der,structure=PrivateKeyInfo", decoder_info,
+     "key files in DER, as OpenSSL 3.5 sees them"},
     {EC_NAMES, OURS STRUCTURE, decoder_ec, "EC key files"},
     {RSA_NAMES, OURS STRUCTURE, decoder_rsa, "RSA key files"},
     {PSS_NAMES, OURS STRUCTURE, decoder_pss, "RSA-PSS key files"},

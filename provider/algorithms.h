@@ -31,7 +31,7 @@ extern const OSSL_DISPATCH encoder_private_der[], encoder_private_pem[];
 extern const OSSL_DISPATCH encoder_encrypted_der[], encoder_encrypted_pem[];
 extern const OSSL_DISPATCH encoder_specific_der[], encoder_specific_pem[];
 extern const OSSL_DISPATCH encoder_public_der[], encoder_public_pem[], encoder_text[];
-extern const OSSL_DISPATCH decoder_pem[], decoder_ec[], decoder_rsa[], decoder_pss[];
+extern const OSSL_DISPATCH decoder_pem[], decoder_info[], decoder_ec[], decoder_rsa[], decoder_pss[];
 extern const OSSL_DISPATCH store_azihsm[];
 
 #endif

@@ -23,7 +23,7 @@ struct decoder {
 static OSSL_FUNC_decoder_newctx_fn pem_new, ec_new, rsa_new, pss_new;
 static OSSL_FUNC_decoder_freectx_fn decoder_free;
 static OSSL_FUNC_decoder_does_selection_fn decoder_does_selection;
-static OSSL_FUNC_decoder_decode_fn pem_decode, der_decode;
+static OSSL_FUNC_decoder_decode_fn pem_decode, info_decode, der_decode;
 static OSSL_FUNC_decoder_export_object_fn decoder_export;
 
 static void *decoder_new(void *provctx, enum key_type type)
@@ -183,6 +183,36 @@ static int der_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK
     return ok;
 }
 
+/*
+ * OpenSSL 3.5 reads OneAsymmetricKey itself and announces what it found by the OID of the algorithm: which of our types
+ * it is, is told here, as for PEM.
+ */
+static int info_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *callback, void *arg,
+                       OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_arg)
+{
+    const struct decoder *decoder = ctx;
+    BIO *bio = provider_bio(decoder->provider, in);
+    struct keyfile file;
+    char why[200];
+    uint8_t *der;
+    size_t len = 0;
+    int ok = 1;
+
+    (void)selection, (void)passphrase, (void)passphrase_arg;
+    if (bio == NULL)
+        return 0;
+    ERR_set_mark();
+    der = read_object(bio, &len);
+    ERR_pop_to_mark();
+    if (der != NULL && keyfile_decode((struct azihsm_bytes){der, len}, &file, why, sizeof(why)) == KEYFILE_OK) {
+        keyfile_clear(&file);
+        ok = pass_on(decoder, (struct azihsm_bytes){der, len}, callback, arg);
+    }
+    OPENSSL_free(der);
+    BIO_free(bio);
+    return ok;
+}
+
 /* For a keymgmt of another provider: there is nothing it could take. */
 static int decoder_export(void *ctx, const void *reference, size_t size, OSSL_CALLBACK *callback, void *arg)
 {
@@ -217,6 +247,7 @@ static void *pss_new(void *provctx)
     };
 
 DECODER(pem, pem_new, pem_decode)
+DECODER(info, pem_new, info_decode)
 DECODER(ec, ec_new, der_decode)
 DECODER(rsa, rsa_new, der_decode)
 DECODER(pss, pss_new, der_decode)

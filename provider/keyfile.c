@@ -12,8 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEYFILE_OID "2.25.209892815733063548142548280848763736477"
-#define HINT_OID    KEYFILE_OID ".1"
+#define HINT_OID KEYFILE_OID ".1"
 
 typedef struct {
     ASN1_INTEGER *version;

@@ -46,7 +46,7 @@ certificate_work() { # NAME DIGEST-OPTIONS: everything that writes certificates 
     check "$name: req -new" device_signs openssl req -new -key $name.pem -subj "/CN=$name" -out $name.csr
     check "$name: the request verifies in software" software openssl req -in $name.csr -verify -noout
     check "$name: the request verifies beside us" openssl req -in $name.csr -verify -noout
-    check "$name: req -x509" device_signs openssl req -x509 -key $name.pem -subj "/CN=$name" -days 2 -out $name.crt
+    check "$name: req -x509" device_signs openssl req -x509 -key $name.pem -subj "/CN=$name" -addext basicConstraints=critical,CA:TRUE -days 2 -out $name.crt
     check "$name: the certificate verifies in software" software openssl verify -CAfile $name.crt $name.crt
     check "$name: the certificate verifies beside us" device_idle openssl verify -CAfile $name.crt $name.crt
     check "$name: a software CA signs the request" openssl x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out $name.leaf.crt

@@ -62,7 +62,7 @@ device_key() { # NAME, genpkey arguments...
 }
 make_ca() {
     software openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $T/ca.key -out /etc/azihsm/tls/ca.crt \
-        -subj "/CN=story CA" -days 30 2>/dev/null
+        -subj "/CN=story CA" -addext keyUsage=critical,keyCertSign,cRLSign -days 30 2>/dev/null
 }
 certificate() { # NAME: signed by the CA over the device key NAME.key
     openssl req -new -key /etc/azihsm/tls/"$1".key -subj "/CN=localhost" -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -out $T/"$1".csr &&

@@ -161,6 +161,9 @@ static void test_never_encrypted(void **state)
     EVP_PKEY *key = device_key(ctx, "P-256");
     EVP_CIPHER *cipher = EVP_CIPHER_fetch(ctx, "AES-256-CBC", NULL);
     BIO *bio = BIO_new(BIO_s_mem());
+    PKCS8_PRIV_KEY_INFO *info;
+    const ASN1_OBJECT *algorithm = NULL;
+    char oid[80];
 
     (void)state;
     assert_int_equal(PEM_write_bio_PrivateKey(bio, key, cipher, (const unsigned char *)"secret", 6, NULL, NULL), 0);
@@ -168,7 +171,13 @@ static void test_never_encrypted(void **state)
     ERR_clear_error();
     assert_int_equal(BIO_pending(bio), 0);
     /* what asks for a plain PKCS#8 structure gets none */
-    assert_null(EVP_PKEY2PKCS8(key));
+    info = EVP_PKEY2PKCS8(key);
+    if (info != NULL) { /* OpenSSL 3.5 understands the form of a key file, and gives that: the masked blob */
+        good(PKCS8_pkey_get0(&algorithm, NULL, NULL, NULL, info));
+        assert_int_not_equal(OBJ_obj2txt(oid, sizeof(oid), algorithm, 1), 0);
+        assert_string_equal(oid, "2.25.209892815733063548142548280848763736477");
+    }
+    PKCS8_PRIV_KEY_INFO_free(info);
     ERR_clear_error();
     BIO_free(bio);
     EVP_CIPHER_free(cipher);
