@@ -7,6 +7,7 @@
  */
 #include "algorithms.h"
 #include "keyfile.h"
+#include "newer.h"
 
 #include <openssl/core_names.h>
 
@@ -66,9 +67,54 @@ static const OSSL_ALGORITHM stores[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+/* clang-format off */
+#define PLAIN_SIGNATURES                                                                                               \
+    {"ECDSA", OURS, signature_ecdsa_functions, "ECDSA, device and software keys"},                                     \
+    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", OURS, signature_rsa_functions, "RSA, device and software keys"}
+/* clang-format on */
+
 static const OSSL_ALGORITHM signatures[] = {
-    {"ECDSA", OURS, signature_ecdsa_functions, "ECDSA, device and software keys"},
-    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", OURS, signature_rsa_functions, "RSA, device and software keys"},
+    PLAIN_SIGNATURES,
+    {NULL, NULL, NULL, NULL},
+};
+
+/* With the default provider's names: an older libcrypto has some of them as other names of digests. */
+static const OSSL_ALGORITHM signatures_of_messages[] = {
+    PLAIN_SIGNATURES,
+    {"ECDSA-SHA1:ECDSA-SHA-1:ecdsa-with-SHA1:1.2.840.10045.4.1", OURS, signature_ecdsa_sha1_functions, NULL},
+    {"ECDSA-SHA2-224:ECDSA-SHA224:ecdsa-with-SHA224:1.2.840.10045.4.3.1", OURS, signature_ecdsa_sha224_functions, NULL},
+    {"ECDSA-SHA2-256:ECDSA-SHA256:ecdsa-with-SHA256:1.2.840.10045.4.3.2", OURS, signature_ecdsa_sha256_functions, NULL},
+    {"ECDSA-SHA2-384:ECDSA-SHA384:ecdsa-with-SHA384:1.2.840.10045.4.3.3", OURS, signature_ecdsa_sha384_functions, NULL},
+    {"ECDSA-SHA2-512:ECDSA-SHA512:ecdsa-with-SHA512:1.2.840.10045.4.3.4", OURS, signature_ecdsa_sha512_functions, NULL},
+    {"ECDSA-SHA3-224:ecdsa_with_SHA3-224:id-ecdsa-with-sha3-224:2.16.840.1.101.3.4.3.9", OURS,
+     signature_ecdsa_sha3_224_functions, NULL},
+    {"ECDSA-SHA3-256:ecdsa_with_SHA3-256:id-ecdsa-with-sha3-256:2.16.840.1.101.3.4.3.10", OURS,
+     signature_ecdsa_sha3_256_functions, NULL},
+    {"ECDSA-SHA3-384:ecdsa_with_SHA3-384:id-ecdsa-with-sha3-384:2.16.840.1.101.3.4.3.11", OURS,
+     signature_ecdsa_sha3_384_functions, NULL},
+    {"ECDSA-SHA3-512:ecdsa_with_SHA3-512:id-ecdsa-with-sha3-512:2.16.840.1.101.3.4.3.12", OURS,
+     signature_ecdsa_sha3_512_functions, NULL},
+    {"RSA-SHA1:RSA-SHA-1:sha1WithRSAEncryption:1.2.840.113549.1.1.5", OURS, signature_rsa_sha1_functions, NULL},
+    {"RSA-SHA2-224:RSA-SHA224:sha224WithRSAEncryption:1.2.840.113549.1.1.14", OURS, signature_rsa_sha224_functions,
+     NULL},
+    {"RSA-SHA2-256:RSA-SHA256:sha256WithRSAEncryption:1.2.840.113549.1.1.11", OURS, signature_rsa_sha256_functions,
+     NULL},
+    {"RSA-SHA2-384:RSA-SHA384:sha384WithRSAEncryption:1.2.840.113549.1.1.12", OURS, signature_rsa_sha384_functions,
+     NULL},
+    {"RSA-SHA2-512:RSA-SHA512:sha512WithRSAEncryption:1.2.840.113549.1.1.13", OURS, signature_rsa_sha512_functions,
+     NULL},
+    {"RSA-SHA2-512/224:RSA-SHA512-224:sha512-224WithRSAEncryption:1.2.840.113549.1.1.15", OURS,
+     signature_rsa_sha512_224_functions, NULL},
+    {"RSA-SHA2-512/256:RSA-SHA512-256:sha512-256WithRSAEncryption:1.2.840.113549.1.1.16", OURS,
+     signature_rsa_sha512_256_functions, NULL},
+    {"RSA-SHA3-224:id-rsassa-pkcs1-v1_5-with-sha3-224:2.16.840.1.101.3.4.3.13", OURS, signature_rsa_sha3_224_functions,
+     NULL},
+    {"RSA-SHA3-256:id-rsassa-pkcs1-v1_5-with-sha3-256:2.16.840.1.101.3.4.3.14", OURS, signature_rsa_sha3_256_functions,
+     NULL},
+    {"RSA-SHA3-384:id-rsassa-pkcs1-v1_5-with-sha3-384:2.16.840.1.101.3.4.3.15", OURS, signature_rsa_sha3_384_functions,
+     NULL},
+    {"RSA-SHA3-512:id-rsassa-pkcs1-v1_5-with-sha3-512:2.16.840.1.101.3.4.3.16", OURS, signature_rsa_sha3_512_functions,
+     NULL},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -103,28 +149,32 @@ static const OSSL_ALGORITHM kdfs[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+/* The first that fits is taken. */
 static const struct {
     int operation_id;
     bool symmetric;
     const OSSL_ALGORITHM *algorithms;
+    unsigned since; /* version of the core, 0: any */
 } operations[] = {
-    {OSSL_OP_KEYMGMT, false, key_managers},
-    {OSSL_OP_ENCODER, false, encoders},
-    {OSSL_OP_DECODER, false, decoders},
-    {OSSL_OP_STORE, false, stores},
-    {OSSL_OP_SIGNATURE, false, signatures},
-    {OSSL_OP_ASYM_CIPHER, false, asym_ciphers},
-    {OSSL_OP_KEYEXCH, false, key_exchanges},
-    {OSSL_OP_CIPHER, true, ciphers},
-    {OSSL_OP_MAC, true, macs},
-    {OSSL_OP_KDF, true, kdfs},
+    {OSSL_OP_KEYMGMT, false, key_managers, 0},
+    {OSSL_OP_ENCODER, false, encoders, 0},
+    {OSSL_OP_DECODER, false, decoders, 0},
+    {OSSL_OP_STORE, false, stores, 0},
+    {OSSL_OP_SIGNATURE, false, signatures_of_messages, CORE_VERSION(3, 4)},
+    {OSSL_OP_SIGNATURE, false, signatures, 0},
+    {OSSL_OP_ASYM_CIPHER, false, asym_ciphers, 0},
+    {OSSL_OP_KEYEXCH, false, key_exchanges, 0},
+    {OSSL_OP_CIPHER, true, ciphers, 0},
+    {OSSL_OP_MAC, true, macs, 0},
+    {OSSL_OP_KDF, true, kdfs, 0},
 };
 
-const OSSL_ALGORITHM *algorithms_query(int operation_id, bool symmetric, int *no_cache)
+const OSSL_ALGORITHM *algorithms_query(int operation_id, bool symmetric, unsigned core_version, int *no_cache)
 {
     *no_cache = 0;
     for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
-        if (operations[i].operation_id == operation_id && (symmetric || !operations[i].symmetric))
+        if (operations[i].operation_id == operation_id && (symmetric || !operations[i].symmetric) &&
+            core_version >= operations[i].since)
             return operations[i].algorithms;
     return NULL;
 }

@@ -10,6 +10,14 @@
 
 extern const OSSL_DISPATCH signature_ecdsa_functions[];
 extern const OSSL_DISPATCH signature_rsa_functions[];
+extern const OSSL_DISPATCH signature_ecdsa_sha1_functions[], signature_ecdsa_sha224_functions[],
+    signature_ecdsa_sha256_functions[], signature_ecdsa_sha384_functions[], signature_ecdsa_sha512_functions[],
+    signature_ecdsa_sha3_224_functions[], signature_ecdsa_sha3_256_functions[], signature_ecdsa_sha3_384_functions[],
+    signature_ecdsa_sha3_512_functions[];
+extern const OSSL_DISPATCH signature_rsa_sha1_functions[], signature_rsa_sha224_functions[],
+    signature_rsa_sha256_functions[], signature_rsa_sha384_functions[], signature_rsa_sha512_functions[],
+    signature_rsa_sha512_224_functions[], signature_rsa_sha512_256_functions[], signature_rsa_sha3_224_functions[],
+    signature_rsa_sha3_256_functions[], signature_rsa_sha3_384_functions[], signature_rsa_sha3_512_functions[];
 extern const OSSL_DISPATCH asym_cipher_rsa_functions[];
 extern const OSSL_DISPATCH keyexch_ecdh_functions[];
 
@@ -18,8 +26,11 @@ extern const OSSL_DISPATCH kdf_hkdf_functions[], kdf_kbkdf_functions[];
 extern const OSSL_DISPATCH cipher_aes128_cbc_functions[], cipher_aes192_cbc_functions[], cipher_aes256_cbc_functions[];
 extern const OSSL_DISPATCH cipher_aes256_gcm_functions[], cipher_aes256_xts_functions[];
 
-/* The operation's table; a constant. NULL when we have nothing of the kind. symmetric: the configuration's switch. */
-const OSSL_ALGORITHM *algorithms_query(int operation_id, bool symmetric, int *no_cache);
+/*
+ * The operation's table; a constant. NULL when we have nothing of the kind. symmetric: the configuration's switch;
+ * core_version: of the libcrypto that asks (newer.h).
+ */
+const OSSL_ALGORITHM *algorithms_query(int operation_id, bool symmetric, unsigned core_version, int *no_cache);
 
 /* Key type of the TLS groups we announce (capabilities.c). */
 #define GROUP_KEY_TYPE "AZIHSM-GROUP-EC"

@@ -53,7 +53,8 @@ static int get_params(void *provctx, OSSL_PARAM params[])
 
 static const OSSL_ALGORITHM *query_operation(void *provctx, int operation_id, int *no_cache)
 {
-    return algorithms_query(operation_id, provider_config(provctx)->symmetric != 0, no_cache);
+    return algorithms_query(operation_id, provider_config(provctx)->symmetric != 0, provider_core_version(provctx),
+                            no_cache);
 }
 
 static const OSSL_ITEM *get_reason_strings(void *provctx)

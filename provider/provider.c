@@ -5,12 +5,16 @@
 #include "async.h"
 #include "key.h"
 #include "keymgmt.h"
+#include "newer.h"
 #include "provider_local.h"
 #include "sigdigest.h"
 
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/params.h>
 #include <openssl/provider.h>
+#include <stdio.h>
 #include <unistd.h>
 
 static void core_take(struct core *core, const OSSL_DISPATCH *in)
@@ -62,6 +66,19 @@ static bool host_prepare(struct provider *provider)
     return provider->host != NULL && provider->digests != NULL && provider->tables != NULL;
 }
 
+/* "3.5.9" and the like; 3.0 when the core does not tell. */
+static unsigned core_version(const struct provider *provider)
+{
+    char *text = NULL;
+    unsigned major = 3, minor = 0;
+    OSSL_PARAM query[] = {OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_CORE_VERSION, &text, 0), OSSL_PARAM_END};
+
+    if (provider->core.get_params == NULL || !provider->core.get_params(provider->handle, query) || text == NULL ||
+        sscanf(text, "%u.%u", &major, &minor) != 2)
+        return CORE_VERSION(3, 0);
+    return CORE_VERSION(major, minor);
+}
+
 struct provider *provider_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in)
 {
     struct provider *provider = OPENSSL_zalloc(sizeof(*provider));
@@ -70,6 +87,7 @@ struct provider *provider_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATC
     provider->handle = handle;
     provider->trace_fd = -1;
     core_take(&provider->core, in);
+    provider->core_version = core_version(provider);
     provider->libctx = OSSL_LIB_CTX_new_from_dispatch(handle, in);
     if (provider->libctx == NULL || !host_prepare(provider)) {
         provider_free(provider);
@@ -106,6 +124,11 @@ OSSL_LIB_CTX *provider_libctx(const struct provider *provider)
 const struct config *provider_config(const struct provider *provider)
 {
     return &provider->config;
+}
+
+unsigned provider_core_version(const struct provider *provider)
+{
+    return provider->core_version;
 }
 
 struct digests *provider_digests(const struct provider *provider)

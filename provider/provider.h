@@ -34,6 +34,9 @@ struct device_choice {
 azihsm_rc provider_client_for(struct provider *provider, const struct device_choice *choice,
                               struct azihsm_client **client, struct azihsm_error *err);
 
+/* Version of the libcrypto that runs us (which need not be the one we were built with): CORE_VERSION of newer.h. */
+unsigned provider_core_version(const struct provider *provider);
+
 /* Digests for hashing on the host, fetched once (sigdigest.h). The provider keeps them. */
 struct digests;
 struct digests *provider_digests(const struct provider *provider);

@@ -33,6 +33,7 @@ struct provider {
     struct config config;
     char wrong[256]; /* the configuration's error, "" when it is good */
     struct azihsm_client *client;
+    unsigned core_version;
     int trace_fd; /* -1 until the first line */
 };
 

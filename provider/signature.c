@@ -40,6 +40,7 @@ void signature_free(void *vctx)
     EVP_MD_CTX_free(ctx->hash);
     EVP_MD_free(ctx->md);
     key_free(ctx->key);
+    OPENSSL_free(ctx->expected);
     OPENSSL_free(ctx);
 }
 
@@ -73,10 +74,12 @@ void *signature_dup(void *vctx)
     to->delegate = NULL;
     to->delegate_md = NULL;
     to->hash = NULL;
+    to->expected = from->expected == NULL ? NULL : OPENSSL_memdup(from->expected, from->expected_len + 1);
     to->key = from->key == NULL ? NULL : key_up_ref(from->key);
     if (to->md != NULL)
         EVP_MD_up_ref(to->md);
-    if (copy_delegate(to, from) && copy_md_ctx(&to->hash, from->hash))
+    if ((to->expected != NULL) == (from->expected != NULL) && copy_delegate(to, from) &&
+        copy_md_ctx(&to->hash, from->hash))
         return to;
     signature_free(to);
     return NULL;

@@ -42,7 +42,13 @@ struct signature {
     EVP_MD_CTX *hash;        /* digesting on_device */
     EVP_MD *md;              /* digesting on_device */
     char md_name[64];        /* as the caller wrote it */
+    const char *fixed_md;    /* of an algorithm that includes its digest (signature_message.c), else NULL */
+    void *expected;          /* the signature to verify, when it comes as a parameter */
+    size_t expected_len;
 };
+
+extern const struct signature_kind signature_ecdsa;
+extern const struct signature_kind signature_rsa, signature_rsa_pkcs1; /* the latter: no RSA-PSS keys */
 
 void *signature_new(void *provctx, const struct signature_kind *kind);
 OSSL_FUNC_signature_freectx_fn signature_free;

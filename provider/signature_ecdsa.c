@@ -89,7 +89,7 @@ static bool ecdsa_accepts(enum key_type type)
     return type == KEY_EC;
 }
 
-static const struct signature_kind ecdsa = {
+const struct signature_kind signature_ecdsa = {
     .name = "ECDSA", .accepts = ecdsa_accepts, .check_params = ecdsa_check_params, .sign = ecdsa_sign};
 
 static OSSL_FUNC_signature_newctx_fn ecdsa_new;
@@ -100,17 +100,17 @@ static OSSL_FUNC_signature_settable_ctx_params_fn ecdsa_settable;
 static void *ecdsa_new(void *provctx, const char *propq)
 {
     (void)propq;
-    return signature_new(provctx, &ecdsa);
+    return signature_new(provctx, &signature_ecdsa);
 }
 
 static const OSSL_PARAM *ecdsa_gettable(void *ctx, void *provctx)
 {
-    return signature_gettable(ctx, provctx, &ecdsa);
+    return signature_gettable(ctx, provctx, &signature_ecdsa);
 }
 
 static const OSSL_PARAM *ecdsa_settable(void *ctx, void *provctx)
 {
-    return signature_settable(ctx, provctx, &ecdsa);
+    return signature_settable(ctx, provctx, &signature_ecdsa);
 }
 
 const OSSL_DISPATCH signature_ecdsa_functions[] = {

@@ -158,8 +158,15 @@ static bool rsa_accepts(enum key_type type)
     return type == KEY_RSA || type == KEY_RSA_PSS;
 }
 
-static const struct signature_kind rsa = {
+const struct signature_kind signature_rsa = {
     .name = "RSA", .accepts = rsa_accepts, .check_params = rsa_check_params, .sign = rsa_sign};
+
+static bool pkcs1_accepts(enum key_type type)
+{
+    return type == KEY_RSA;
+}
+
+const struct signature_kind signature_rsa_pkcs1 = {.name = "RSA", .accepts = pkcs1_accepts, .sign = rsa_sign};
 
 static OSSL_FUNC_signature_newctx_fn rsa_new;
 static OSSL_FUNC_signature_gettable_ctx_params_fn rsa_gettable;
@@ -168,17 +175,17 @@ static OSSL_FUNC_signature_settable_ctx_params_fn rsa_settable;
 static void *rsa_new(void *provctx, const char *propq)
 {
     (void)propq;
-    return signature_new(provctx, &rsa);
+    return signature_new(provctx, &signature_rsa);
 }
 
 static const OSSL_PARAM *rsa_gettable(void *ctx, void *provctx)
 {
-    return signature_gettable(ctx, provctx, &rsa);
+    return signature_gettable(ctx, provctx, &signature_rsa);
 }
 
 static const OSSL_PARAM *rsa_settable(void *ctx, void *provctx)
 {
-    return signature_settable(ctx, provctx, &rsa);
+    return signature_settable(ctx, provctx, &signature_rsa);
 }
 
 const OSSL_DISPATCH signature_rsa_functions[] = {
