@@ -130,7 +130,7 @@ azihsm_rc azihsm_client_certificate(struct azihsm_client *client, unsigned index
                                     unsigned *count, struct azihsm_error *err)
 {
     const struct output out = output_to(der, len);
-    struct chain before, after;
+    struct chain before = {0}, after = {0};
     struct bare bare = {0};
     azihsm_rc rc = bare_open(client, &bare, err);
 

@@ -42,7 +42,7 @@ static const uint8_t *entropy(void)
 int preload_info(struct preload_file *file, void *argument)
 {
     struct azihsm_device_strings strings;
-    struct ioctl_info info;
+    struct ioctl_info info = {0};
 
     if (!preload_copy_in(&info, (uintptr_t)argument, sizeof(info.argsz)))
         return fail(EFAULT);
@@ -67,7 +67,7 @@ int preload_info(struct preload_file *file, void *argument)
 
 int preload_reset(struct preload_file *file, void *argument)
 {
-    struct ioctl_reset reset;
+    struct ioctl_reset reset = {0};
 
     if (!preload_copy_in(&reset, (uintptr_t)argument, sizeof(reset.header)))
         return fail(EFAULT);

@@ -3,8 +3,8 @@
  */
 #include "client/credential.h"
 
-#include <fcntl.h>
 #include <azihsm/client.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
