@@ -20,10 +20,10 @@ struct decoder {
     enum key_type type;
 };
 
-static OSSL_FUNC_decoder_newctx_fn pem_new, ec_new, rsa_new, pss_new;
+static OSSL_FUNC_decoder_newctx_fn any_new, ec_new, rsa_new, pss_new;
 static OSSL_FUNC_decoder_freectx_fn decoder_free;
 static OSSL_FUNC_decoder_does_selection_fn decoder_does_selection;
-static OSSL_FUNC_decoder_decode_fn pem_decode, info_decode, der_decode;
+static OSSL_FUNC_decoder_decode_fn pem_decode, der_decode;
 static OSSL_FUNC_decoder_export_object_fn decoder_export;
 
 static void *decoder_new(void *provctx, enum key_type type)
@@ -99,7 +99,7 @@ static int pem_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK
     return ok;
 }
 
-static void *pem_new(void *provctx)
+static void *any_new(void *provctx)
 {
     return decoder_new(provctx, KEY_TYPES);
 }
@@ -161,6 +161,21 @@ static int decode_object(const struct decoder *decoder, struct azihsm_bytes der,
     return ok;
 }
 
+/*
+ * OpenSSL 3.5 reads OneAsymmetricKey itself and announces what it found by the OID of the algorithm: which of our types
+ * it is, is told here, as for PEM.
+ */
+static int name_object(const struct decoder *decoder, struct azihsm_bytes der, OSSL_CALLBACK *callback, void *arg)
+{
+    struct keyfile file;
+    char why[200];
+
+    if (keyfile_decode(der, &file, why, sizeof(why)) != KEYFILE_OK)
+        return 1;
+    keyfile_clear(&file);
+    return pass_on(decoder, der, callback, arg);
+}
+
 static int der_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *callback, void *arg,
                       OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_arg)
 {
@@ -176,39 +191,11 @@ static int der_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK
     ERR_set_mark();
     der = read_object(bio, &len);
     ERR_pop_to_mark();
-    if (der != NULL)
+    if (der != NULL && decoder->type == KEY_TYPES)
+        ok = name_object(decoder, (struct azihsm_bytes){der, len}, callback, arg);
+    else if (der != NULL)
         ok = decode_object(decoder, (struct azihsm_bytes){der, len}, callback, arg);
     OPENSSL_clear_free(der, len); /* whosever key it is, perhaps in the clear */
-    BIO_free(bio);
-    return ok;
-}
-
-/*
- * OpenSSL 3.5 reads OneAsymmetricKey itself and announces what it found by the OID of the algorithm: which of our types
- * it is, is told here, as for PEM.
- */
-static int info_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *callback, void *arg,
-                       OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_arg)
-{
-    const struct decoder *decoder = ctx;
-    BIO *bio = provider_bio(decoder->provider, in);
-    struct keyfile file;
-    char why[200];
-    uint8_t *der;
-    size_t len = 0;
-    int ok = 1;
-
-    (void)selection, (void)passphrase, (void)passphrase_arg;
-    if (bio == NULL)
-        return 0;
-    ERR_set_mark();
-    der = read_object(bio, &len);
-    ERR_pop_to_mark();
-    if (der != NULL && keyfile_decode((struct azihsm_bytes){der, len}, &file, why, sizeof(why)) == KEYFILE_OK) {
-        keyfile_clear(&file);
-        ok = pass_on(decoder, (struct azihsm_bytes){der, len}, callback, arg);
-    }
-    OPENSSL_free(der);
     BIO_free(bio);
     return ok;
 }
@@ -246,8 +233,8 @@ static void *pss_new(void *provctx)
         {0, NULL},                                                                                                     \
     };
 
-DECODER(pem, pem_new, pem_decode)
-DECODER(info, pem_new, info_decode)
+DECODER(pem, any_new, pem_decode)
+DECODER(info, any_new, der_decode)
 DECODER(ec, ec_new, der_decode)
 DECODER(rsa, rsa_new, der_decode)
 DECODER(pss, pss_new, der_decode)
