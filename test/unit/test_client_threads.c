@@ -95,12 +95,28 @@ static void test_cold_start(void **state)
     azihsm_client_free(maker);
 }
 
+static _Atomic unsigned rounds[WORKERS]; /* of each worker */
+
 static void *work(void *arg)
 {
-    (void)arg;
-    while (!atomic_load(&stop))
+    _Atomic unsigned *mine = arg;
+
+    while (!atomic_load(&stop)) {
         sign_or_count(shared);
+        atomic_fetch_add(mine, 1);
+    }
     return NULL;
+}
+
+/* Until every worker has ended what it is doing now. */
+static void wait_for_round(void)
+{
+    for (int i = 0; i < WORKERS; i++) {
+        unsigned before = atomic_load(&rounds[i]);
+
+        while (atomic_load(&rounds[i]) == before)
+            usleep(1000);
+    }
 }
 
 static void run_workers(void (*meanwhile)(void))
@@ -108,7 +124,7 @@ static void run_workers(void (*meanwhile)(void))
     pthread_t threads[WORKERS];
 
     for (int i = 0; i < WORKERS; i++)
-        pthread_create(&threads[i], NULL, work, NULL);
+        pthread_create(&threads[i], NULL, work, &rounds[i]);
     meanwhile();
     atomic_store(&stop, true);
     for (int i = 0; i < WORKERS; i++)
@@ -155,12 +171,15 @@ static void evictions(void)
     }
 }
 
-/* Its id vanishes from the device, as when another session of the credential deletes it. */
+/*
+ * Its id vanishes from the device, as when another session of the credential deletes it. An operation loads a key again
+ * up to six times: so that it meets no more than two of these, everybody ends one in between.
+ */
 static void vanishing(void)
 {
-    for (int i = 0; i < 50; i++) {
-        usleep(10000);
+    for (int i = 0; i < TIMES(50); i++) {
         software_fail(device, AZIHSM_OP_ECC_SIGN, 2, AZIHSM_STATUS_KEY_NOT_FOUND, false);
+        wait_for_round();
     }
 }
 
