@@ -18,7 +18,8 @@ check "nginx accepts the configuration" nginx -t -c $examples/nginx/nginx.conf
 nginx -c $examples/nginx/nginx.conf
 wait_for 10 port_open 8443
 workers() { pgrep -u www-data -x nginx; }
-check "four workers run as www-data" test "$(workers | wc -l)" -eq 4
+four_workers() { [ "$(workers | wc -l)" -eq 4 ]; }
+check "four workers run as www-data" wait_for 10 four_workers
 check "the workers are in no special group" test "$(awk '/^Groups:/ { print NF }' /proc/"$(workers | head -1)"/status)" -le 2
 
 check "TLS 1.3, ECDSA: 800 handshakes, 16 at a time" load 8443 -n 800 -c 16 -v 1.3 -g ECDSA+SHA256
@@ -82,7 +83,7 @@ wait $!
 lost=$(sed -n 's/.*failed=\([0-9]*\).*/\1/p' $T/kill.log)
 check "kill -9 of a worker loses at most its own connections" test "${lost:-99}" -le 8
 check "after it, every handshake succeeds" load 8443 -n 200 -c 8
-check "four workers again" test "$(workers | wc -l)" -eq 4
+check "four workers again" wait_for 10 four_workers
 
 # azihsmd killed and restarted: no reload of nginx.
 kill_azihsmd
