@@ -65,7 +65,13 @@ check "no descriptor is left over" wait_for 15 quiet
 (load 9543 -s 4 -c 16 -v 1.3 >$T/reload.log 2>&1; echo $? >$T/reload.status) &
 load=$!
 sleep 0.5
-for _ in 1 2 3; do kill -USR2 "$(cat /run/haproxy.pid)"; sleep 1; done
+newest() { pgrep -n -u haproxy -x haproxy; }
+replaced() { [ "$(newest)" != "$old" ]; }
+for _ in 1 2 3; do
+    old=$(newest)
+    kill -USR2 "$(cat /run/haproxy.pid)"
+    wait_for 10 replaced; sleep 0.5
+done
 wait $load
 check "three reloads under load lose no handshake (C-05, C-33): $(tail -1 $T/reload.log)" test "$(cat $T/reload.status)" -eq 0
 azihsm conditions --clear >/dev/null
