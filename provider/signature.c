@@ -143,14 +143,15 @@ static int open_digesting(struct signature *ctx, const OSSL_PARAM params[])
     const char *name = ctx->md_name[0] == '\0' ? NULL : ctx->md_name;
     EVP_PKEY *key = ctx->delegate == NULL ? key_inner(ctx->key) : NULL;
 
-    if (ctx->delegate_md == NULL && (ctx->delegate_md = EVP_MD_CTX_new()) == NULL)
-        return 0;
     if (key != NULL && ctx->on_device && (params == NULL || params[0].key == NULL)) {
-        if (!signature_template_copy(key_templates(ctx->key), libctx, key, name, ctx->delegate_md))
-            return 0;
-        ctx->delegate = EVP_MD_CTX_get_pkey_ctx(ctx->delegate_md);
+        EVP_MD_CTX_free(ctx->delegate_md);
+        ctx->delegate_md = signature_template_copy(key_templates(ctx->key), libctx, key, name);
+        if (ctx->delegate_md != NULL)
+            ctx->delegate = EVP_MD_CTX_get_pkey_ctx(ctx->delegate_md);
         return ctx->delegate != NULL;
     }
+    if (ctx->delegate_md == NULL && (ctx->delegate_md = EVP_MD_CTX_new()) == NULL)
+        return 0;
     EVP_MD_CTX_set_flags(ctx->delegate_md, EVP_MD_CTX_FLAG_FINALISE);
     if (ctx->operation == SIGNATURE_SIGN)
         return EVP_DigestSignInit_ex(ctx->delegate_md, &ctx->delegate, name, libctx, NULL, key, params) == 1;

@@ -2,6 +2,9 @@
  * Delegates of device signatures, kept ready in the key. TLS sets its padding for every signature anew and so needs a
  * delegate for each; to initialise one costs libcrypto three look-ups of algorithms, under locks that all threads
  * share, to copy one costs none (acceptance row C-16). A template is never changed after it was published.
+ *
+ * In libcrypto 3.0 the copy of a context goes on pointing to the original's AlgorithmIdentifier: so only what the key
+ * keeps is copied, and what finds no place is given away.
  */
 #include "signature_template.h"
 
@@ -57,21 +60,34 @@ static struct signature_template *find(struct signature_templates *templates, co
     return NULL;
 }
 
-int signature_template_copy(struct signature_templates *templates, OSSL_LIB_CTX *libctx, EVP_PKEY *key,
-                            const char *digest, EVP_MD_CTX *copy)
+static EVP_MD_CTX *copy_of(const EVP_MD_CTX *md)
+{
+    EVP_MD_CTX *copy = EVP_MD_CTX_new();
+
+    if (copy != NULL && EVP_MD_CTX_copy_ex(copy, md))
+        return copy;
+    EVP_MD_CTX_free(copy);
+    return NULL;
+}
+
+EVP_MD_CTX *signature_template_copy(struct signature_templates *templates, OSSL_LIB_CTX *libctx, EVP_PKEY *key,
+                                    const char *digest)
 {
     struct signature_template **place, *none = NULL, *template = find(templates, digest, &place);
-    bool kept = template != NULL;
-    int ok;
+    EVP_MD_CTX *own;
 
-    if (!kept && (template = template_new(libctx, key, digest)) == NULL)
-        return 0;
-    if (!kept && place != NULL && strlen(digest == NULL ? "" : digest) < sizeof(template->digest))
-        kept = __atomic_compare_exchange_n(place, &none, template, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
-    ok = EVP_MD_CTX_copy_ex(copy, template->md);
-    if (!kept)
-        template_free(template);
-    return ok;
+    if (template != NULL)
+        return copy_of(template->md);
+    template = template_new(libctx, key, digest);
+    if (template == NULL)
+        return NULL;
+    if (place != NULL && strlen(digest == NULL ? "" : digest) < sizeof(template->digest) &&
+        __atomic_compare_exchange_n(place, &none, template, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        return copy_of(template->md);
+    own = template->md;
+    template->md = NULL;
+    template_free(template);
+    return own;
 }
 
 void signature_templates_clear(struct signature_templates *templates)

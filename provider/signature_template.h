@@ -14,11 +14,11 @@ struct signature_templates {
 };
 
 /*
- * Makes *copy a signing context of key with that digest (NULL: the key's own), as EVP_DigestSignInit_ex would, but
- * without looking anything up from the second time on.
+ * A signing context of key with that digest (NULL: the key's own), as EVP_DigestSignInit_ex would make it, but without
+ * looking anything up from the second time on. It does not outlive the key. NULL: failed.
  */
-int signature_template_copy(struct signature_templates *templates, OSSL_LIB_CTX *libctx, EVP_PKEY *key,
-                            const char *digest, EVP_MD_CTX *copy);
+EVP_MD_CTX *signature_template_copy(struct signature_templates *templates, OSSL_LIB_CTX *libctx, EVP_PKEY *key,
+                                    const char *digest);
 void signature_templates_clear(struct signature_templates *templates);
 
 #endif

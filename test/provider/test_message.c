@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static const uint8_t message[] = "a message in three pieces";
+static const uint8_t message[] __attribute__((unused)) = "a message in three pieces";
 enum { LENGTH = sizeof(message) };
 
 static const struct {
