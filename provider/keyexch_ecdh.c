@@ -119,7 +119,7 @@ static int exchange_derive(void *vctx, unsigned char *secret, size_t *secretlen,
         return 0;
     if (key_is_device(ctx->key))
         return raise_error(ctx->provider, REASON_SECRET_IN_DEVICE,
-                           "derive into a device key instead (KDF \"azihsm.key\" parameter or EVP_SKEY), or use a "
+                           "derive into a device key instead (KDF \"azihsm.key\" parameter), or use a "
                            "software key for key agreement");
     *secretlen = outlen;
     return EVP_PKEY_derive(ctx->delegate, secret, secretlen);

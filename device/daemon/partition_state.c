@@ -41,12 +41,27 @@ static azihsm_rc partition_lost(const struct partition_store *store, const char 
                             state_dir_path(store->dir), store->name, other, store->name, what);
 }
 
+/* Writes a file of the state directory: buf holds what was encoded into it (rc, len), and is cleansed and freed. */
+static azihsm_rc partition_write(const struct partition_store *store, const char *suffix, azihsm_rc rc, uint8_t *buf,
+                                 size_t cap, size_t len, struct azihsm_error *err)
+{
+    char name[FILE_NAME_MAX];
+
+    partition_file(store, suffix, name);
+    if (rc == AZIHSM_OK)
+        rc = state_dir_write(store->dir, name, (struct azihsm_bytes){buf, len}, err);
+    else
+        rc = azihsm_error_set(err, rc, "partition %s: %s state cannot be encoded: %s", store->name, suffix,
+                              azihsm_rc_name(rc));
+    OPENSSL_clear_free(buf, cap);
+    return rc;
+}
+
 /* ---- owner ---- */
 
 azihsm_rc partition_save_owner(const struct partition_store *store, const struct provision_state *owner,
                                struct azihsm_error *err)
 {
-    char name[FILE_NAME_MAX];
     uint8_t *buf;
     size_t len = 0;
     azihsm_rc rc;
@@ -57,13 +72,7 @@ azihsm_rc partition_save_owner(const struct partition_store *store, const struct
     if (buf == NULL)
         return azihsm_error_set(err, AZIHSM_E_NO_MEMORY, "partition %s: out of memory", store->name);
     rc = provision_state_encode(owner, buf, PROVISION_STATE_MAX, &len);
-    partition_file(store, "owner", name);
-    if (rc == AZIHSM_OK)
-        rc = state_dir_write(store->dir, name, (struct azihsm_bytes){buf, len}, err);
-    else
-        rc = azihsm_error_set(err, rc, "partition %s: owner's state cannot be encoded", store->name);
-    OPENSSL_clear_free(buf, PROVISION_STATE_MAX);
-    return rc;
+    return partition_write(store, "owner", rc, buf, PROVISION_STATE_MAX, len, err);
 }
 
 static azihsm_rc partition_new_owner(const struct partition_store *store, struct provision_state **out,
@@ -112,7 +121,6 @@ azihsm_rc partition_load_owner(const struct partition_store *store, struct provi
 azihsm_rc partition_save_device(const struct partition_store *store, struct emu_device *device,
                                 struct azihsm_error *err)
 {
-    char name[FILE_NAME_MAX];
     uint8_t *buf;
     size_t len = 0;
     azihsm_rc rc;
@@ -123,14 +131,7 @@ azihsm_rc partition_save_device(const struct partition_store *store, struct emu_
     if (buf == NULL)
         return azihsm_error_set(err, AZIHSM_E_NO_MEMORY, "partition %s: out of memory", store->name);
     rc = emu_device_save(device, buf, EMU_STATE_MAX, &len);
-    partition_file(store, "device", name);
-    if (rc == AZIHSM_OK)
-        rc = state_dir_write(store->dir, name, (struct azihsm_bytes){buf, len}, err);
-    else
-        rc = azihsm_error_set(err, rc, "partition %s: device state cannot be encoded: %s", store->name,
-                              azihsm_rc_name(rc));
-    OPENSSL_clear_free(buf, EMU_STATE_MAX);
-    return rc;
+    return partition_write(store, "device", rc, buf, EMU_STATE_MAX, len, err);
 }
 
 static azihsm_rc partition_power_on(const struct partition_store *store, const struct emu_config *config,

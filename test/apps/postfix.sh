@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Story: Postfix, whose programs get a cleaned environment: tls_config_file names the configuration. smtpd with EC and RSA keys in the
-# device, STARTTLS, and smtp delivering with a client certificate. Covers C-28, apps.md scenario 12.
+# device, STARTTLS. Covers C-28, apps.md scenario 12.
 . "$(dirname "$0")/lib.sh"
 need postfix postconf
 postconf -d tls_config_file >/dev/null 2>&1 && [ -n "$(postconf -dh tls_config_file 2>/dev/null)" ] || skip_story "this Postfix has no tls_config_file"
