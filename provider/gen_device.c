@@ -171,30 +171,32 @@ static void pss_restrictions(const struct gen *gen, OSSL_PARAM out[], size_t roo
     out[used] = OSSL_PARAM_construct_end();
 }
 
-static int write_file(struct gen *gen, const char *path, struct azihsm_bytes data)
+static int write_blob(struct gen *gen, const struct key *key)
 {
     char why[200] = "";
-    return keyfile_write(path, data, why, sizeof(why)) || raise_error(gen->provider, REASON_FILE, "%s", why);
+    return keyfile_write(gen->options.masked_key, azihsm_key_blob(key_device(key)), why, sizeof(why)) ||
+           raise_error(gen->provider, REASON_FILE, "%s", why);
 }
 
+/* A name that is taken is never given away: its file may be the only copy of a key. */
 static int write_named(struct gen *gen, const struct key *key)
 {
     struct keyfile file;
     uint8_t *pem = NULL;
     size_t len = 0;
-    char path[1024];
+    char path[1024], why[200] = "the key cannot be written as a key file";
     int ok = keyload_describe(key, &file) && keyfile_encode_pem(&file, &pem, &len) &&
              snprintf(path, sizeof(path), "%s/%s.pem", provider_config(gen->provider)->keys, gen->options.name) <
                  (int)sizeof(path) &&
-             write_file(gen, path, (struct azihsm_bytes){pem, len});
+             keyfile_create(path, (struct azihsm_bytes){pem, len}, why, sizeof(why));
     OPENSSL_free(pem);
     keyfile_clear(&file);
-    return ok;
+    return ok || raise_error(gen->provider, REASON_FILE, "%s", why);
 }
 
 static int write_files(struct gen *gen, const struct key *key)
 {
-    if (gen->options.masked_key != NULL && !write_file(gen, gen->options.masked_key, azihsm_key_blob(key_device(key))))
+    if (gen->options.masked_key != NULL && !write_blob(gen, key))
         return 0;
     return gen->options.name == NULL || write_named(gen, key);
 }

@@ -52,6 +52,8 @@ bool keyfile_encode_pem(const struct keyfile *keyfile, uint8_t **pem, size_t *le
 enum keyfile_result keyfile_read(const char *path, uint8_t **data, size_t *len, char *why, size_t why_size);
 /* Replaces path in one step: temporary file of mode 0600 beside it, fsync, rename. Never follows a link at path. */
 bool keyfile_write(const char *path, struct azihsm_bytes data, char *why, size_t why_size);
+/* The same, but never in the place of a file that exists: it may be the only copy of a key. */
+bool keyfile_create(const char *path, struct azihsm_bytes data, char *why, size_t why_size);
 
 /* ---- names in the key directory ---- */
 

@@ -94,7 +94,18 @@ static void sync_directory(const char *path)
     }
 }
 
-bool keyfile_write(const char *path, struct azihsm_bytes data, char *why, size_t why_size)
+/* Into its place in one step; a name that must be new is linked, which fails when somebody has it. */
+static bool put_in_place(const char *temporary, const char *path, bool replace)
+{
+    if (replace)
+        return rename(temporary, path) == 0;
+    if (link(temporary, path) != 0)
+        return false;
+    unlink(temporary);
+    return true;
+}
+
+static bool write_file(const char *path, struct azihsm_bytes data, bool replace, char *why, size_t why_size)
 {
     char temporary[PATH_SIZE];
     int saved;
@@ -120,7 +131,7 @@ bool keyfile_write(const char *path, struct azihsm_bytes data, char *why, size_t
         ok = false;
         saved = errno;
     }
-    if (ok && rename(temporary, path) != 0) {
+    if (ok && !put_in_place(temporary, path, replace)) {
         ok = false;
         saved = errno;
     }
@@ -131,6 +142,16 @@ bool keyfile_write(const char *path, struct azihsm_bytes data, char *why, size_t
         complain(why, why_size, path, strerror(saved));
     }
     return ok;
+}
+
+bool keyfile_write(const char *path, struct azihsm_bytes data, char *why, size_t why_size)
+{
+    return write_file(path, data, true, why, why_size);
+}
+
+bool keyfile_create(const char *path, struct azihsm_bytes data, char *why, size_t why_size)
+{
+    return write_file(path, data, false, why, why_size);
 }
 
 bool keyfile_name_valid(const char *name)

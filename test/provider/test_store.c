@@ -93,6 +93,9 @@ static void test_names(void **state)
     good(key != NULL && rsa != NULL);
     assert_int_equal(stat(in_dir("keys/web server.pem"), &info), 0);
     assert_int_equal(info.st_mode & 07777, 0600);
+    assert_null(GENERATE("EC", "azihsm.name", "mail")); /* a name that is taken keeps its key */
+    assert_true(error_says("mail.pem"));
+    ERR_clear_error();
     check_same("azihsm://web%20server", key);
     check_same("azihsm:web%20server", key);
     check_same("azihsm://mail", rsa);

@@ -308,6 +308,16 @@ static void test_write(void **state)
     assert_int_equal(symlink(target, link), 0);
     assert_false(keyfile_write(link, one, why, sizeof(why))); /* never through a link */
     assert_int_equal(access(target, F_OK), -1);
+    assert_false(keyfile_create(path, one, why, sizeof(why))); /* what exists may be the only copy of a key */
+    assert_non_null(strstr(why, "exists"));
+    assert_int_equal(keyfile_read(path, &data, &len, why, sizeof(why)), KEYFILE_OK);
+    assert_memory_equal(data, "second", 6);
+    OPENSSL_clear_free(data, len);
+    assert_false(keyfile_create(link, one, why, sizeof(why)));
+    assert_int_equal(unlink(path), 0);
+    assert_true(keyfile_create(path, one, why, sizeof(why)));
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
     assert_int_equal(entries(), 2); /* no temporary file left */
     snprintf(path, sizeof(path), "%s/none/key.pem", directory);
     assert_false(keyfile_write(path, one, why, sizeof(why)));
