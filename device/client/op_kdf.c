@@ -1,5 +1,5 @@
 /*
- * Derivation of keys from secrets inside the device, and HMAC with keys that were derived so.
+ * Derivation of keys from secrets inside the device; HMAC keys, which the device makes in no other way; HMAC with them.
  */
 #include "call.h"
 #include "client.h"
@@ -86,6 +86,51 @@ azihsm_rc azihsm_key_derive(struct azihsm_key *secret, const struct azihsm_kdf *
                                 kdf->kbkdf ? "label and context each" : "salt and info each");
     fill_inputs(kdf, &want.request);
     return operation_run(&operation, derive, &want, err);
+}
+
+/* ---- new HMAC keys ---- */
+
+/* Two fresh key pairs of the device agree on a secret, of which the key is derived: nobody else ever sees any of it. */
+static azihsm_rc fresh_secret(struct azihsm_client *client, uint32_t curve, struct azihsm_key **secret,
+                              struct azihsm_error *err)
+{
+    const struct azihsm_key_spec passing = {.usage = AZIHSM_USAGE_DERIVE, .session = true};
+    struct azihsm_key *one = NULL, *two = NULL;
+    azihsm_rc rc = azihsm_key_generate_ecc(client, curve, &passing, &one, err);
+
+    if (rc == AZIHSM_OK)
+        rc = azihsm_key_generate_ecc(client, curve, &passing, &two, err);
+    if (rc == AZIHSM_OK)
+        rc = azihsm_key_ecdh(one, azihsm_key_spki(two), &passing, secret, err);
+    azihsm_key_free(two);
+    azihsm_key_free(one);
+    return rc;
+}
+
+azihsm_rc azihsm_key_generate_hmac(struct azihsm_client *client, uint32_t kind, const struct azihsm_key_spec *spec,
+                                   struct azihsm_key **out, struct azihsm_error *err)
+{
+    static const struct {
+        uint32_t kind, hash, curve;
+    } rows[] = {{AZIHSM_KEY_HMAC_SHA256, AZIHSM_HASH_SHA256, AZIHSM_CURVE_P256},
+                {AZIHSM_KEY_HMAC_SHA384, AZIHSM_HASH_SHA384, AZIHSM_CURVE_P384},
+                {AZIHSM_KEY_HMAC_SHA512, AZIHSM_HASH_SHA512, AZIHSM_CURVE_P521}};
+    struct azihsm_key *secret = NULL;
+    size_t i = 0;
+    azihsm_rc rc;
+
+    while (i < sizeof(rows) / sizeof(rows[0]) && rows[i].kind != kind)
+        i++;
+    if (i == sizeof(rows) / sizeof(rows[0]))
+        return azihsm_error_set(err, AZIHSM_E_ARGUMENT, "%u is no kind of HMAC key that can be generated", kind);
+    rc = fresh_secret(client, rows[i].curve, &secret, err);
+    if (rc == AZIHSM_OK) {
+        const struct azihsm_kdf kdf = {.hash = rows[i].hash, .target_kind = kind};
+
+        rc = azihsm_key_derive(secret, &kdf, spec, out, err);
+    }
+    azihsm_key_free(secret);
+    return rc;
 }
 
 /* ---- HMAC ---- */

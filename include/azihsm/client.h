@@ -91,6 +91,10 @@ azihsm_rc azihsm_key_generate_rsa(struct azihsm_client *client, unsigned bits, c
 azihsm_rc azihsm_key_generate_aes(struct azihsm_client *client, uint32_t aes_key_size,
                                   const struct azihsm_key_spec *spec, struct azihsm_key **out,
                                   struct azihsm_error *err);
+/* kind: AZIHSM_KEY_HMAC_SHA256, 384 or 512. The device has no command for it: the key is derived (HKDF) from the secret
+ * of two key pairs that are made in the device for this and dropped, so it was never anywhere else. */
+azihsm_rc azihsm_key_generate_hmac(struct azihsm_client *client, uint32_t kind, const struct azihsm_key_spec *spec,
+                                   struct azihsm_key **out, struct azihsm_error *err);
 /* Wraps plaintext (PKCS#8 DER, or raw AES bytes) to the device's unwrapping key and imports it. The caller cleanses its
  * copy. */
 azihsm_rc azihsm_key_import(struct azihsm_client *client, uint32_t key_class, struct azihsm_bytes plaintext,

@@ -492,6 +492,37 @@ static void test_derive_targets(void **state)
     EVP_PKEY_free(peer);
 }
 
+/* Made in the device and nowhere else; another key each time; it survives in its blob. */
+static void test_generate_hmac(void **state)
+{
+    static const struct {
+        uint32_t kind;
+        size_t size;
+    } rows[] = {{AZIHSM_KEY_HMAC_SHA256, 32}, {AZIHSM_KEY_HMAC_SHA384, 48}, {AZIHSM_KEY_HMAC_SHA512, 64}};
+    uint8_t one[64], again[64], other[64];
+    struct azihsm_key *key, *copy, *second;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        size_t len = sizeof(one), len_again = sizeof(again), len_other = sizeof(other);
+
+        OK(azihsm_key_generate_hmac(client, rows[i].kind, &for_sign, &key, WHY));
+        OK(azihsm_key_generate_hmac(client, rows[i].kind, &for_sign, &second, WHY));
+        assert_int_equal(azihsm_key_kind(key), rows[i].kind);
+        OK(azihsm_key_from_blob(client, azihsm_key_blob(key), BYTES(NULL, 0), &copy, WHY));
+        OK(azihsm_key_hmac(key, BYTES((const uint8_t *)"message", 7), one, &len, WHY));
+        OK(azihsm_key_hmac(copy, BYTES((const uint8_t *)"message", 7), again, &len_again, WHY));
+        OK(azihsm_key_hmac(second, BYTES((const uint8_t *)"message", 7), other, &len_other, WHY));
+        assert_int_equal(len, rows[i].size);
+        assert_memory_equal(one, again, len);
+        assert_memory_not_equal(one, other, len);
+        azihsm_key_free(second);
+        azihsm_key_free(copy);
+        azihsm_key_free(key);
+    }
+    assert_int_equal(azihsm_key_generate_hmac(client, AZIHSM_KEY_AES256, &for_sign, &key, NULL), AZIHSM_E_ARGUMENT);
+}
+
 /* ---- names, sessions, administration ---- */
 
 static void test_tags(void **state)
@@ -615,6 +646,7 @@ int main(void)
         BOTH(test_aes_generate),
         BOTH(test_derive),
         BOTH(test_derive_targets),
+        BOTH(test_generate_hmac),
         BOTH(test_tags),
         BOTH(test_specs),
         BOTH(test_change_pin),
