@@ -129,12 +129,28 @@ static const OSSL_ALGORITHM key_exchanges[] = {
 };
 
 /* Offered only with `symmetric = yes`: without it no cipher or MAC of a process is ever looked for here. */
+/* A cipher and the manager of its keys have the same names. */
+#define AES128_CBC "AES-128-CBC:AES128:2.16.840.1.101.3.4.1.2"
+#define AES192_CBC "AES-192-CBC:AES192:2.16.840.1.101.3.4.1.22"
+#define AES256_CBC "AES-256-CBC:AES256:2.16.840.1.101.3.4.1.42"
+#define AES256_GCM "AES-256-GCM:id-aes256-GCM:2.16.840.1.101.3.4.1.46"
+#define AES256_XTS "AES-256-XTS:1.3.111.2.1619.0.1.2"
+
 static const OSSL_ALGORITHM ciphers[] = {
-    {"AES-128-CBC:AES128:2.16.840.1.101.3.4.1.2", OURS, cipher_aes128_cbc_functions, NULL},
-    {"AES-192-CBC:AES192:2.16.840.1.101.3.4.1.22", OURS, cipher_aes192_cbc_functions, NULL},
-    {"AES-256-CBC:AES256:2.16.840.1.101.3.4.1.42", OURS, cipher_aes256_cbc_functions, NULL},
-    {"AES-256-GCM:id-aes256-GCM:2.16.840.1.101.3.4.1.46", OURS, cipher_aes256_gcm_functions, NULL},
-    {"AES-256-XTS:1.3.111.2.1619.0.1.2", OURS, cipher_aes256_xts_functions, NULL},
+    {AES128_CBC, OURS, cipher_aes128_cbc_functions, NULL}, {AES192_CBC, OURS, cipher_aes192_cbc_functions, NULL},
+    {AES256_CBC, OURS, cipher_aes256_cbc_functions, NULL}, {AES256_GCM, OURS, cipher_aes256_gcm_functions, NULL},
+    {AES256_XTS, OURS, cipher_aes256_xts_functions, NULL}, {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM secret_key_managers[] = {
+    {"AES:2.16.840.1.101.3.4.1", OURS, skeymgmt_aes_functions, "AES keys, device and software"},
+    {AES128_CBC, OURS, skeymgmt_aes128_cbc_functions, NULL},
+    {AES192_CBC, OURS, skeymgmt_aes192_cbc_functions, NULL},
+    {AES256_CBC, OURS, skeymgmt_aes256_cbc_functions, NULL},
+    {AES256_GCM, OURS, skeymgmt_aes256_gcm_functions, NULL},
+    {AES256_XTS, OURS, skeymgmt_aes256_xts_functions, NULL},
+    {"HMAC", OURS, skeymgmt_hmac_functions, "HMAC keys, device and software"},
+    {"GENERIC-SECRET", OURS, skeymgmt_generic_functions, "secrets, device and software"},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -167,6 +183,7 @@ static const struct {
     {OSSL_OP_CIPHER, true, ciphers, 0},
     {OSSL_OP_MAC, true, macs, 0},
     {OSSL_OP_KDF, true, kdfs, 0},
+    {OSSL_OP_SKEYMGMT, true, secret_key_managers, CORE_VERSION(3, 5)},
 };
 
 const OSSL_ALGORITHM *algorithms_query(int operation_id, bool symmetric, unsigned core_version, int *no_cache)

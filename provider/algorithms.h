@@ -24,6 +24,9 @@ extern const OSSL_DISPATCH keyexch_ecdh_functions[];
 extern const OSSL_DISPATCH mac_hmac_functions[];
 extern const OSSL_DISPATCH kdf_hkdf_functions[], kdf_kbkdf_functions[];
 extern const OSSL_DISPATCH cipher_aes128_cbc_functions[], cipher_aes192_cbc_functions[], cipher_aes256_cbc_functions[];
+extern const OSSL_DISPATCH skeymgmt_aes_functions[], skeymgmt_aes128_cbc_functions[], skeymgmt_aes192_cbc_functions[],
+    skeymgmt_aes256_cbc_functions[], skeymgmt_aes256_gcm_functions[], skeymgmt_aes256_xts_functions[],
+    skeymgmt_hmac_functions[], skeymgmt_generic_functions[];
 extern const OSSL_DISPATCH cipher_aes256_gcm_functions[], cipher_aes256_xts_functions[];
 
 /*

@@ -5,6 +5,7 @@
 #include "cipher.h"
 
 #include "algorithms.h"
+#include "skey.h"
 
 #include <limits.h>
 #include <openssl/core_names.h>
@@ -14,6 +15,8 @@ static OSSL_FUNC_cipher_freectx_fn cipher_free;
 static OSSL_FUNC_cipher_dupctx_fn cipher_dup;
 static OSSL_FUNC_cipher_encrypt_init_fn cipher_encrypt_init;
 static OSSL_FUNC_cipher_decrypt_init_fn cipher_decrypt_init;
+static OSSL_FUNC_cipher_encrypt_skey_init_fn cipher_encrypt_skey_init;
+static OSSL_FUNC_cipher_decrypt_skey_init_fn cipher_decrypt_skey_init;
 static OSSL_FUNC_cipher_update_fn cipher_update;
 static OSSL_FUNC_cipher_final_fn cipher_final;
 static OSSL_FUNC_cipher_cipher_fn cipher_whole;
@@ -79,14 +82,18 @@ static int take_keys(struct cipher *ctx, const OSSL_PARAM params[])
                               &ctx->tweak);
 }
 
+static void drop_keys(struct cipher *ctx)
+{
+    azihsm_key_free(ctx->key);
+    azihsm_key_free(ctx->tweak);
+    ctx->key = ctx->tweak = NULL;
+}
+
 static int cipher_init(struct cipher *ctx, bool decrypt, const unsigned char *key, const unsigned char *iv,
                        size_t ivlen, const OSSL_PARAM params[])
 {
-    if (key != NULL) { /* key bytes end the use of a device key */
-        azihsm_key_free(ctx->key);
-        azihsm_key_free(ctx->tweak);
-        ctx->key = ctx->tweak = NULL;
-    }
+    if (key != NULL) /* key bytes end the use of a device key */
+        drop_keys(ctx);
     if (!take_keys(ctx, params))
         return 0;
     if (ctx->key == NULL)
@@ -108,6 +115,54 @@ static int cipher_decrypt_init(void *vctx, const unsigned char *key, size_t keyl
 {
     (void)keylen;
     return cipher_init(vctx, true, key, iv, ivlen, params);
+}
+
+/* The delegate has the length of the IV from its parameters; with an opaque key it comes as an argument. */
+static int fit_iv(struct cipher *ctx, size_t ivlen)
+{
+    const OSSL_PARAM params[] = {OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_AEAD_IVLEN, &ivlen), OSSL_PARAM_END};
+    int now = EVP_CIPHER_CTX_get_iv_length(ctx->delegate);
+
+    if (now >= 0 && (size_t)now == ivlen)
+        return 1;
+    return (ctx->kind->aead && EVP_CIPHER_CTX_set_params(ctx->delegate, params) == 1) ||
+           raise_error(ctx->provider, REASON_PARAMETER, "an IV of %zu bytes for %s", ivlen, ctx->kind->name);
+}
+
+static int init_with_bytes(struct cipher *ctx, bool decrypt, const struct skey *skey, const unsigned char *iv,
+                           size_t ivlen, const OSSL_PARAM params[])
+{
+    if (skey->len != ctx->kind->key_size)
+        return raise_error(ctx->provider, REASON_KEY_SIZE, "a key of %zu bytes does not fit %s", skey->len,
+                           ctx->kind->name);
+    return (iv == NULL || fit_iv(ctx, ivlen)) && cipher_init(ctx, decrypt, skey->bytes, iv, ivlen, params);
+}
+
+static int cipher_skey_init(struct cipher *ctx, bool decrypt, const struct skey *skey, const unsigned char *iv,
+                            size_t ivlen, const OSSL_PARAM params[])
+{
+    if (skey == NULL)
+        return cipher_init(ctx, decrypt, NULL, iv, ivlen, params);
+    if (skey->key == NULL)
+        return init_with_bytes(ctx, decrypt, skey, iv, ivlen, params);
+    if (!symkey_fits(ctx->provider, skey->key, skey->id, ctx->kind->fitting, ctx->kind->name))
+        return 0;
+    drop_keys(ctx);
+    ctx->key = azihsm_key_up_ref(skey->key);
+    ctx->tweak = skey->tweak == NULL ? NULL : azihsm_key_up_ref(skey->tweak);
+    return cipher_init(ctx, decrypt, NULL, iv, ivlen, params);
+}
+
+static int cipher_encrypt_skey_init(void *vctx, void *skeydata, const unsigned char *iv, size_t ivlen,
+                                    const OSSL_PARAM params[])
+{
+    return cipher_skey_init(vctx, false, skeydata, iv, ivlen, params);
+}
+
+static int cipher_decrypt_skey_init(void *vctx, void *skeydata, const unsigned char *iv, size_t ivlen,
+                                    const OSSL_PARAM params[])
+{
+    return cipher_skey_init(vctx, true, skeydata, iv, ivlen, params);
 }
 
 static int cipher_update(void *vctx, unsigned char *out, size_t *outl, size_t outsize, const unsigned char *in,
@@ -252,6 +307,8 @@ static int constants(OSSL_PARAM params[], const struct cipher_kind *kind)
         CIPHER_FUNCTION(DUPCTX, cipher_dup),                                                                           \
         CIPHER_FUNCTION(ENCRYPT_INIT, cipher_encrypt_init),                                                            \
         CIPHER_FUNCTION(DECRYPT_INIT, cipher_decrypt_init),                                                            \
+        CIPHER_FUNCTION(ENCRYPT_SKEY_INIT, cipher_encrypt_skey_init),                                                  \
+        CIPHER_FUNCTION(DECRYPT_SKEY_INIT, cipher_decrypt_skey_init),                                                  \
         CIPHER_FUNCTION(UPDATE, cipher_update),                                                                        \
         CIPHER_FUNCTION(FINAL, cipher_final),                                                                          \
         CIPHER_FUNCTION(CIPHER, cipher_whole),                                                                         \

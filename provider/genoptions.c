@@ -138,6 +138,14 @@ int genoptions_set(const struct provider *provider, struct genoptions *options, 
     return 1;
 }
 
+int genoptions_check_files(const struct provider *provider, const struct genoptions *options)
+{
+    if (options->session && (options->tag != 0 || options->masked_key != NULL || options->name != NULL))
+        return raise_error(provider, REASON_PARAMETER,
+                           "a session key has no tag and no file: it dies with this process");
+    return 1;
+}
+
 int genoptions_check(const struct provider *provider, const struct genoptions *options, enum key_type type)
 {
     static const unsigned possible[KEY_TYPES] = {
@@ -148,10 +156,7 @@ int genoptions_check(const struct provider *provider, const struct genoptions *o
     if (options->usage != 0 && ((unsigned)options->usage & possible[type]) == 0)
         return raise_error(provider, REASON_PARAMETER, "%s: not a use of %s keys", GENOPTION_USAGE,
                            key_type_name(type));
-    if (options->session && (options->tag != 0 || options->masked_key != NULL || options->name != NULL))
-        return raise_error(provider, REASON_PARAMETER,
-                           "a session key has no tag and no file: it dies with this process");
-    return 1;
+    return genoptions_check_files(provider, options);
 }
 
 struct azihsm_key_spec genoptions_spec(const struct genoptions *options)

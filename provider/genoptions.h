@@ -35,7 +35,9 @@ const OSSL_PARAM *genoptions_settable(void);
 bool genoptions_present(const OSSL_PARAM params[]);
 /* Takes the options in params over those set before; other parameters are none of its business. */
 int genoptions_set(const struct provider *provider, struct genoptions *options, const OSSL_PARAM params[]);
-/* Whether they go together and with the type. */
+/* Whether those about files and tags go together. */
+int genoptions_check_files(const struct provider *provider, const struct genoptions *options);
+/* Whether all go together and with the type. */
 int genoptions_check(const struct provider *provider, const struct genoptions *options, enum key_type type);
 /* A view of options for client.h. */
 struct azihsm_key_spec genoptions_spec(const struct genoptions *options);

@@ -1,14 +1,10 @@
 /*
- * HKDF and KBKDF (SP 800-108, counter mode). With key bytes: the default provider's own context. With "azihsm.key", the
- * private key of a device key for key agreement, together with "azihsm.peer" (SubjectPublicKeyInfo of the other side):
- * ECDH and derivation happen in the device and give a key of the device. "azihsm.output" says where its key file goes
- * (an azihsm: URI) and "azihsm.output_type" what it is; the output buffer receives the URI, never key bytes, so that
- * nobody mistakes one for the other.
+ * HKDF and KBKDF: contexts, their parameters, and the work with key bytes, which is the default provider's. kdf.h says
+ * what a key of the device changes.
  */
-#include "algorithms.h"
-#include "symkey.h"
+#include "kdf.h"
 
-#include "sigdigest.h"
+#include "algorithms.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -17,33 +13,12 @@
 #include <string.h>
 #include <strings.h>
 
-#define PARAM_PEER   "azihsm.peer"
-#define PARAM_OUTPUT "azihsm.output"
-#define PARAM_TYPE   "azihsm.output_type"
-
-struct value {
-    uint8_t *data; /* NULL: not set */
-    size_t len;
-};
-
-enum { SALT, INFO, PEER, VALUES };
-
-struct kdf {
-    struct provider *provider;
-    bool kbkdf;
-    EVP_KDF_CTX *delegate;
-    struct azihsm_key *key; /* NULL: key bytes, the delegate works */
-    struct value value[VALUES];
-    uint32_t output_kind; /* 0: not set */
-    char *output;
-    char digest[64];
-    bool odd; /* a setting that the device does not have: mode, separator, length field */
-};
-
 static OSSL_FUNC_kdf_freectx_fn kdf_free;
 static OSSL_FUNC_kdf_dupctx_fn kdf_dup;
 static OSSL_FUNC_kdf_reset_fn kdf_reset;
 static OSSL_FUNC_kdf_derive_fn kdf_derive;
+static OSSL_FUNC_kdf_set_skey_fn kdf_set_skey;
+static OSSL_FUNC_kdf_derive_skey_fn kdf_derive_skey;
 static OSSL_FUNC_kdf_get_ctx_params_fn kdf_get_params;
 static OSSL_FUNC_kdf_gettable_ctx_params_fn kdf_gettable;
 static OSSL_FUNC_kdf_set_ctx_params_fn kdf_set_params;
@@ -70,10 +45,11 @@ static void *kdf_new(void *provctx, bool kbkdf)
 
 static void clear(struct kdf *ctx)
 {
-    for (int i = 0; i < VALUES; i++)
+    for (int i = 0; i < KDF_VALUES; i++)
         OPENSSL_clear_free(ctx->value[i].data, ctx->value[i].len);
     OPENSSL_free(ctx->output);
     azihsm_key_free(ctx->key);
+    azihsm_key_free(ctx->secret);
 }
 
 static void kdf_free(void *vctx)
@@ -105,9 +81,10 @@ static void *kdf_dup(void *vctx)
     if (to == NULL)
         return NULL;
     to->key = from->key == NULL ? NULL : azihsm_key_up_ref(from->key);
+    to->secret = from->secret == NULL ? NULL : azihsm_key_up_ref(from->secret);
     to->output = from->output == NULL ? NULL : OPENSSL_strdup(from->output);
     to->delegate = EVP_KDF_CTX_dup(from->delegate);
-    for (int i = 0; i < VALUES; i++) {
+    for (int i = 0; i < KDF_VALUES; i++) {
         if (from->value[i].data == NULL)
             continue;
         to->value[i].data = OPENSSL_memdup(from->value[i].data, from->value[i].len + 1);
@@ -122,7 +99,7 @@ static void *kdf_dup(void *vctx)
 /* ---- parameters ---- */
 
 /* Replaces the value by all parameters of that name one after the other, as the default provider does with info. */
-static int take_value(const OSSL_PARAM params[], const char *name, struct value *value)
+static int take_value(const OSSL_PARAM params[], const char *name, struct kdf_value *value)
 {
     const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, name);
     uint8_t *all = NULL, *grown;
@@ -141,7 +118,7 @@ static int take_value(const OSSL_PARAM params[], const char *name, struct value 
         len += p->data_size;
     }
     OPENSSL_clear_free(value->data, value->len);
-    *value = (struct value){all, len};
+    *value = (struct kdf_value){all, len};
     return 1;
 }
 
@@ -166,21 +143,24 @@ static bool is_odd(const OSSL_PARAM params[])
 
 static int take_output(struct kdf *ctx, const OSSL_PARAM params[])
 {
-    const OSSL_PARAM *output = OSSL_PARAM_locate_const(params, PARAM_OUTPUT);
-    const OSSL_PARAM *type = OSSL_PARAM_locate_const(params, PARAM_TYPE);
+    const OSSL_PARAM *output = OSSL_PARAM_locate_const(params, KDF_PARAM_OUTPUT);
+    const OSSL_PARAM *type = OSSL_PARAM_locate_const(params, KDF_PARAM_TYPE);
+    const struct symkind *kind;
     const char *text = NULL;
 
     if (output != NULL) {
         OPENSSL_free(ctx->output);
         ctx->output = NULL;
         if (!OSSL_PARAM_get_utf8_string(output, &ctx->output, 0))
-            return raise_error(ctx->provider, REASON_PARAMETER, "%s: a URI is needed", PARAM_OUTPUT);
+            return raise_error(ctx->provider, REASON_PARAMETER, "%s: a URI is needed", KDF_PARAM_OUTPUT);
     }
     if (type == NULL)
         return 1;
-    if (!OSSL_PARAM_get_utf8_string_ptr(type, &text) || (ctx->output_kind = symkey_derivable_kind(text)) == 0)
+    if (!OSSL_PARAM_get_utf8_string_ptr(type, &text) || (kind = symkind_derivable(text)) == NULL)
         return raise_error(ctx->provider, REASON_PARAMETER,
-                           "%s must be AES-128, AES-192, AES-256, HMAC-SHA256, HMAC-SHA384 or HMAC-SHA512", PARAM_TYPE);
+                           "%s must be AES-128, AES-192, AES-256, HMAC-SHA256, HMAC-SHA384 or HMAC-SHA512",
+                           KDF_PARAM_TYPE);
+    ctx->output_kind = kind->kind;
     return 1;
 }
 
@@ -196,10 +176,10 @@ static int kdf_set_params(void *vctx, const OSSL_PARAM params[])
         return 1;
     if (p != NULL && !OSSL_PARAM_get_utf8_string(p, &digest, sizeof(ctx->digest)))
         return raise_error(ctx->provider, REASON_DIGEST, "the name is too long");
-    if (!take_value(params, OSSL_KDF_PARAM_SALT, &ctx->value[SALT]) ||
-        !take_value(params, OSSL_KDF_PARAM_INFO, &ctx->value[INFO]) ||
-        !take_value(params, PARAM_PEER, &ctx->value[PEER]))
-        return raise_error(ctx->provider, REASON_PARAMETER, "salt, info and %s are octet strings", PARAM_PEER);
+    if (!take_value(params, OSSL_KDF_PARAM_SALT, &ctx->value[KDF_SALT]) ||
+        !take_value(params, OSSL_KDF_PARAM_INFO, &ctx->value[KDF_INFO]) ||
+        !take_value(params, KDF_PARAM_PEER, &ctx->value[KDF_PEER]))
+        return raise_error(ctx->provider, REASON_PARAMETER, "salt, info and %s are octet strings", KDF_PARAM_PEER);
     ctx->odd |= is_odd(params);
     return take_output(ctx, params) && EVP_KDF_CTX_set_params(ctx->delegate, params) &&
            symkey_from_params(ctx->provider, params, SYMKEY_PARAM, fitting, "key agreement", &ctx->key);
@@ -222,8 +202,8 @@ static const OSSL_PARAM *kdf_gettable(void *vctx, void *provctx)
 }
 
 #define OUR_PARAMS                                                                                                     \
-    OSSL_PARAM_utf8_string(SYMKEY_PARAM, NULL, 0), OSSL_PARAM_octet_string(PARAM_PEER, NULL, 0),                       \
-        OSSL_PARAM_utf8_string(PARAM_OUTPUT, NULL, 0), OSSL_PARAM_utf8_string(PARAM_TYPE, NULL, 0)
+    OSSL_PARAM_utf8_string(SYMKEY_PARAM, NULL, 0), OSSL_PARAM_octet_string(KDF_PARAM_PEER, NULL, 0),                   \
+        OSSL_PARAM_utf8_string(KDF_PARAM_OUTPUT, NULL, 0), OSSL_PARAM_utf8_string(KDF_PARAM_TYPE, NULL, 0)
 #define SHARED_PARAMS                                                                                                  \
     OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_MODE, NULL, 0), OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_PROPERTIES, NULL, 0),  \
         OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_DIGEST, NULL, 0), OSSL_PARAM_octet_string(OSSL_KDF_PARAM_KEY, NULL, 0),  \
@@ -256,91 +236,73 @@ static const OSSL_PARAM *kbkdf_settable(void *vctx, void *provctx)
 
 /* ---- derivation ---- */
 
-static int device_hash(struct kdf *ctx, uint32_t *hash)
-{
-    static const struct {
-        const char *name;
-        uint32_t hash;
-    } hashes[] = {{"SHA1", AZIHSM_HASH_SHA1},
-                  {"SHA2-256", AZIHSM_HASH_SHA256},
-                  {"SHA2-384", AZIHSM_HASH_SHA384},
-                  {"SHA2-512", AZIHSM_HASH_SHA512}};
-    EVP_MD *md;
-
-    if (ctx->digest[0] == '\0')
-        return raise_error(ctx->provider, REASON_DIGEST, "no digest is set");
-    if ((md = digests_get(provider_digests(ctx->provider), ctx->digest, NULL)) == NULL)
-        return 0;
-    *hash = 0;
-    for (size_t i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++)
-        if (EVP_MD_is_a(md, hashes[i].name))
-            *hash = hashes[i].hash;
-    EVP_MD_free(md);
-    return *hash != 0 || raise_error(ctx->provider, REASON_DIGEST, "the device does not derive with %s", ctx->digest);
-}
-
-static struct azihsm_bytes view(const struct value *value)
-{
-    return (struct azihsm_bytes){value->data, value->len};
-}
-
-/* Two requests: the shared secret, which lives no longer than this function, and the key from it. */
-static struct azihsm_key *derive_in_device(struct kdf *ctx, uint32_t hash)
-{
-    const struct azihsm_key_spec passing = {.usage = AZIHSM_USAGE_DERIVE, .session = true};
-    const struct azihsm_key_spec lasting = {.usage = ctx->output_kind >= AZIHSM_KEY_HMAC_SHA256 ? AZIHSM_USAGE_SIGN
-                                                                                                : AZIHSM_USAGE_DECRYPT};
-    const struct azihsm_kdf kdf = {.kbkdf = ctx->kbkdf,
-                                   .hash = hash,
-                                   .has_first = ctx->value[SALT].data != NULL,
-                                   .first = view(&ctx->value[SALT]),
-                                   .has_second = ctx->value[INFO].data != NULL,
-                                   .second = view(&ctx->value[INFO]),
-                                   .target_kind = ctx->output_kind};
-    struct azihsm_key *secret = NULL, *key = NULL;
-    struct azihsm_error error = {0};
-
-    if (azihsm_key_ecdh(ctx->key, view(&ctx->value[PEER]), &passing, &secret, &error) != AZIHSM_OK)
-        raise_device(ctx->provider, &error, "EcdhKeyExchange");
-    else if (azihsm_key_derive(secret, &kdf, &lasting, &key, &error) != AZIHSM_OK)
-        raise_device(ctx->provider, &error, ctx->kbkdf ? "KbkdfCounterHmacDerive" : "HkdfDerive");
-    azihsm_key_free(secret);
-    return key;
-}
-
-static int device_derive(struct kdf *ctx, unsigned char *out, size_t outlen)
-{
-    struct azihsm_key *key;
-    uint32_t hash = 0;
-    int ok;
-
-    if (ctx->value[PEER].data == NULL || ctx->output == NULL || ctx->output_kind == 0)
-        return raise_error(ctx->provider, REASON_SECRET_IN_DEVICE,
-                           "a derivation with %s gives a key in the device: set %s, %s and %s", SYMKEY_PARAM,
-                           PARAM_PEER, PARAM_OUTPUT, PARAM_TYPE);
-    if (ctx->odd)
-        return raise_error(ctx->provider, REASON_UNSUPPORTED, "the device has no such mode of this derivation");
-    if (outlen < strlen(ctx->output) + 1)
-        return raise_error(ctx->provider, REASON_BUFFER, "the output is the URI of the new key: %zu bytes",
-                           strlen(ctx->output) + 1);
-    if (!device_hash(ctx, &hash) || (key = derive_in_device(ctx, hash)) == NULL)
-        return 0;
-    ok = symkey_save(ctx->provider, key, ctx->output);
-    if (ok) {
-        memset(out, 0, outlen);
-        memcpy(out, ctx->output, strlen(ctx->output));
-    }
-    azihsm_key_free(key);
-    return ok;
-}
-
 static int kdf_derive(void *vctx, unsigned char *out, size_t outlen, const OSSL_PARAM params[])
 {
     struct kdf *ctx = vctx;
 
     if (!kdf_set_params(ctx, params))
         return 0;
-    return ctx->key != NULL ? device_derive(ctx, out, outlen) : EVP_KDF_derive(ctx->delegate, out, outlen, NULL);
+    return kdf_in_device(ctx) ? kdf_device_derive(ctx, out, outlen)
+                              : EVP_KDF_derive(ctx->delegate, out, outlen, NULL) == 1;
+}
+
+/* ---- opaque keys (OpenSSL 3.6) ---- */
+
+/* As a parameter of that name would: "key", but also a salt or the like that is secret. */
+static int set_bytes(struct kdf *ctx, const char *name, struct azihsm_bytes bytes)
+{
+    const OSSL_PARAM params[] = {OSSL_PARAM_octet_string(name, (void *)(uintptr_t)bytes.data, bytes.len),
+                                 OSSL_PARAM_END};
+
+    azihsm_key_free(ctx->secret);
+    ctx->secret = NULL;
+    return kdf_set_params(ctx, params);
+}
+
+static int kdf_set_skey(void *vctx, void *skeydata, const char *name)
+{
+    static const uint32_t fitting[] = {AZIHSM_KEY_SECRET256, AZIHSM_KEY_SECRET384, AZIHSM_KEY_SECRET521, 0};
+    const struct skey *skey = skeydata;
+    struct kdf *ctx = vctx;
+
+    if (skey == NULL)
+        return raise_error(ctx->provider, REASON_PARAMETER, "no key is given");
+    if (skey->key == NULL)
+        return set_bytes(ctx, name, (struct azihsm_bytes){skey->bytes, skey->len});
+    if (strcmp(name, OSSL_KDF_PARAM_KEY) != 0)
+        return raise_error(ctx->provider, REASON_PARAMETER,
+                           "a key in the device can only be the \"key\", not the %.32s", name);
+    if (!symkey_fits(ctx->provider, skey->key, skey->id, fitting, "derivation"))
+        return 0;
+    azihsm_key_free(ctx->secret);
+    ctx->secret = azihsm_key_up_ref(skey->key);
+    return 1;
+}
+
+static void *derive_bytes(struct kdf *ctx, void *provctx, OSSL_FUNC_skeymgmt_import_fn *import, size_t len)
+{
+    uint8_t *bytes = OPENSSL_zalloc(len + 1);
+    void *skey = NULL;
+
+    if (bytes != NULL && EVP_KDF_derive(ctx->delegate, bytes, len, NULL) == 1)
+        skey = skey_import_bytes(import, provctx, (struct azihsm_bytes){bytes, len});
+    OPENSSL_clear_free(bytes, len + 1);
+    return skey;
+}
+
+static void *kdf_derive_skey(void *vctx, const char *type, void *provctx, OSSL_FUNC_skeymgmt_import_fn *import,
+                             size_t len, const OSSL_PARAM params[])
+{
+    struct kdf *ctx = vctx;
+
+    if (!kdf_set_params(ctx, params))
+        return NULL;
+    if (!kdf_in_device(ctx))
+        return derive_bytes(ctx, provctx, import, len);
+    if (provctx == ctx->provider)
+        return kdf_device_derive_skey(ctx, type, len);
+    raise_error(ctx->provider, REASON_SECRET_IN_DEVICE, "what is derived from it can only be a key of this provider");
+    return NULL;
 }
 
 static OSSL_FUNC_kdf_newctx_fn hkdf_new;
@@ -362,7 +324,8 @@ static void *kbkdf_new(void *provctx)
     }
 #define KDF_FUNCTIONS                                                                                                  \
     KDF_FUNCTION(FREECTX, kdf_free), KDF_FUNCTION(DUPCTX, kdf_dup), KDF_FUNCTION(RESET, kdf_reset),                    \
-        KDF_FUNCTION(DERIVE, kdf_derive), KDF_FUNCTION(GET_CTX_PARAMS, kdf_get_params),                                \
+        KDF_FUNCTION(DERIVE, kdf_derive), KDF_FUNCTION(SET_SKEY, kdf_set_skey),                                        \
+        KDF_FUNCTION(DERIVE_SKEY, kdf_derive_skey), KDF_FUNCTION(GET_CTX_PARAMS, kdf_get_params),                      \
         KDF_FUNCTION(GETTABLE_CTX_PARAMS, kdf_gettable), KDF_FUNCTION(SET_CTX_PARAMS, kdf_set_params)
 
 const OSSL_DISPATCH kdf_hkdf_functions[] = {

@@ -4,9 +4,13 @@
  */
 #include "algorithms.h"
 #include "key.h"
+#include "skey.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/ec.h>
+#include <openssl/x509.h>
+#include <strings.h>
 
 struct exchange {
     struct provider *provider;
@@ -21,6 +25,7 @@ static OSSL_FUNC_keyexch_dupctx_fn exchange_dup;
 static OSSL_FUNC_keyexch_init_fn exchange_init;
 static OSSL_FUNC_keyexch_set_peer_fn exchange_set_peer;
 static OSSL_FUNC_keyexch_derive_fn exchange_derive;
+static OSSL_FUNC_keyexch_derive_skey_fn exchange_derive_skey;
 static OSSL_FUNC_keyexch_get_ctx_params_fn exchange_get_params;
 static OSSL_FUNC_keyexch_gettable_ctx_params_fn exchange_gettable;
 static OSSL_FUNC_keyexch_set_ctx_params_fn exchange_set_params;
@@ -118,11 +123,71 @@ static int exchange_derive(void *vctx, unsigned char *secret, size_t *secretlen,
     if (!check_state(ctx))
         return 0;
     if (key_is_device(ctx->key))
-        return raise_error(ctx->provider, REASON_SECRET_IN_DEVICE,
-                           "derive into a device key instead (KDF \"azihsm.key\" parameter), or use a "
-                           "software key for key agreement");
+        return raise_error(
+            ctx->provider, REASON_SECRET_IN_DEVICE,
+            "derive into a device key instead (KDF \"azihsm.key\" parameter, EVP_PKEY_derive_SKEY), or use a "
+            "software key for key agreement");
     *secretlen = outlen;
     return EVP_PKEY_derive(ctx->delegate, secret, secretlen);
+}
+
+/* ---- into an opaque key (OpenSSL 3.6): a secret of the device's, for derivations in the device ---- */
+
+static struct skey *secret_in_device(struct exchange *ctx)
+{
+    const struct azihsm_key_spec passing = {.usage = AZIHSM_USAGE_DERIVE, .session = true};
+    struct azihsm_key *secret = NULL;
+    struct azihsm_error error = {0};
+    unsigned char *spki = NULL;
+    int len = i2d_PUBKEY(key_inner(ctx->peer), &spki);
+    azihsm_rc rc = AZIHSM_E_ARGUMENT;
+
+    if (len <= 0)
+        raise_error(ctx->provider, REASON_HOST_CRYPTO, "the peer's key cannot be encoded");
+    else if ((rc = azihsm_key_ecdh(key_device(ctx->key), (struct azihsm_bytes){spki, (size_t)len}, &passing, &secret,
+                                   &error)) != AZIHSM_OK)
+        raise_device(ctx->provider, &error, "EcdhKeyExchange");
+    OPENSSL_free(spki);
+    return rc == AZIHSM_OK ? skey_of_device(ctx->provider, secret, NULL, NULL) : NULL;
+}
+
+static void *secret_in_software(struct exchange *ctx, OSSL_FUNC_skeymgmt_import_fn *import, void *provctx, size_t len)
+{
+    size_t room = len;
+    uint8_t *secret;
+    void *skey = NULL;
+
+    if ((room == 0 && EVP_PKEY_derive(ctx->delegate, NULL, &room) != 1) || (secret = OPENSSL_zalloc(room)) == NULL)
+        return NULL;
+    len = room;
+    if (EVP_PKEY_derive(ctx->delegate, secret, &len) == 1)
+        skey = skey_import_bytes(import, provctx, (struct azihsm_bytes){secret, len});
+    OPENSSL_clear_free(secret, room);
+    return skey;
+}
+
+static void *exchange_derive_skey(void *vctx, const char *key_type, void *provctx, OSSL_FUNC_skeymgmt_import_fn *import,
+                                  size_t keylen, const OSSL_PARAM params[])
+{
+    struct exchange *ctx = vctx;
+
+    if (!check_state(ctx) || !exchange_set_params(ctx, params))
+        return NULL;
+    if (!key_is_device(ctx->key))
+        return secret_in_software(ctx, import, provctx, keylen);
+    if (ctx->peer == NULL)
+        raise_error(ctx->provider, REASON_STATE, "no peer is set");
+    else if (provctx != ctx->provider || strcasecmp(key_type, "GENERIC-SECRET") != 0)
+        raise_error(ctx->provider, REASON_SECRET_IN_DEVICE,
+                    "it can only become a GENERIC-SECRET of this provider, for a KDF");
+    else if (EVP_PKEY_CTX_get_ecdh_kdf_type(ctx->delegate) != EVP_PKEY_ECDH_KDF_NONE)
+        raise_error(ctx->provider, REASON_UNSUPPORTED, "the device has no X9.63 derivation: use HKDF or KBKDF");
+    else if (keylen != 0 && keylen != key_size(ctx->key))
+        raise_error(ctx->provider, REASON_INPUT_LENGTH, "the secret has %zu bytes, not %zu", key_size(ctx->key),
+                    keylen);
+    else
+        return secret_in_device(ctx);
+    return NULL;
 }
 
 static int exchange_get_params(void *vctx, OSSL_PARAM params[])
@@ -176,6 +241,7 @@ const OSSL_DISPATCH keyexch_ecdh_functions[] = {
     EXCHANGE_FUNCTION(INIT, exchange_init),
     EXCHANGE_FUNCTION(SET_PEER, exchange_set_peer),
     EXCHANGE_FUNCTION(DERIVE, exchange_derive),
+    EXCHANGE_FUNCTION(DERIVE_SKEY, exchange_derive_skey),
     EXCHANGE_FUNCTION(GET_CTX_PARAMS, exchange_get_params),
     EXCHANGE_FUNCTION(GETTABLE_CTX_PARAMS, exchange_gettable),
     EXCHANGE_FUNCTION(SET_CTX_PARAMS, exchange_set_params),

@@ -26,6 +26,12 @@ OSSL_FUNC_keymgmt_dup_fn keymgmt_dup;
 #define KEYMGMT_LABEL  "azihsm.label"  /* get, generate */
 #define KEYMGMT_IMPORT "azihsm.import" /* import: "carry", "device" or "refuse", over the configuration */
 
+/*
+ * What happens to key material that is imported (enum import_policy): the parameter KEYMGMT_IMPORT decides, else the
+ * configuration. -1 with an error raised.
+ */
+int keymgmt_import_policy(const struct provider *provider, const OSSL_PARAM params[]);
+
 /* keymgmt_tables.c: descriptors of the default provider's types, followed by our own; made once per provider. */
 struct keymgmt_tables;
 struct keymgmt_tables *keymgmt_tables_new(const struct provider *provider);

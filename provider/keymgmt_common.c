@@ -148,8 +148,7 @@ static bool carries_private(enum key_type type, int selection, const OSSL_PARAM 
     return (selection & PRIVATE) != 0 && OSSL_PARAM_locate_const(params, name) != NULL;
 }
 
-/* carry, device or refuse: the parameters decide, else the configuration. -1 with an error raised. */
-static int import_policy(const struct provider *provider, const OSSL_PARAM params[])
+int keymgmt_import_policy(const struct provider *provider, const OSSL_PARAM params[])
 {
     static const char *const words[] = {
         [IMPORT_CARRY] = "carry", [IMPORT_DEVICE] = "device", [IMPORT_REFUSE] = "refuse"};
@@ -167,7 +166,7 @@ static int import_policy(const struct provider *provider, const OSSL_PARAM param
 static int import_private(struct key *key, EVP_PKEY *inner, const OSSL_PARAM params[])
 {
     struct provider *provider = key_provider(key);
-    switch (import_policy(provider, params)) {
+    switch (keymgmt_import_policy(provider, params)) {
     case IMPORT_CARRY:
         return key_set_inner(key, inner);
     case IMPORT_DEVICE:

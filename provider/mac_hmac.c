@@ -3,9 +3,9 @@
  * takes at most 1024 bytes in one command and keeps no state between commands) and authenticated in one request.
  */
 #include "algorithms.h"
-#include "symkey.h"
-
 #include "sigdigest.h"
+#include "skey.h"
+#include "symkey.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -25,6 +25,7 @@ static OSSL_FUNC_mac_newctx_fn hmac_new;
 static OSSL_FUNC_mac_freectx_fn hmac_free;
 static OSSL_FUNC_mac_dupctx_fn hmac_dup;
 static OSSL_FUNC_mac_init_fn hmac_init;
+static OSSL_FUNC_mac_init_skey_fn hmac_init_skey;
 static OSSL_FUNC_mac_update_fn hmac_update;
 static OSSL_FUNC_mac_final_fn hmac_final;
 static OSSL_FUNC_mac_get_ctx_params_fn hmac_get_params;
@@ -96,15 +97,16 @@ static void *hmac_dup(void *vctx)
     return NULL;
 }
 
+static const uint32_t fitting[] = {AZIHSM_KEY_HMAC_SHA256,
+                                   AZIHSM_KEY_HMAC_SHA384,
+                                   AZIHSM_KEY_HMAC_SHA512,
+                                   AZIHSM_KEY_VAR_HMAC256,
+                                   AZIHSM_KEY_VAR_HMAC384,
+                                   AZIHSM_KEY_VAR_HMAC512,
+                                   0};
+
 static int hmac_set_params(void *vctx, const OSSL_PARAM params[])
 {
-    static const uint32_t fitting[] = {AZIHSM_KEY_HMAC_SHA256,
-                                       AZIHSM_KEY_HMAC_SHA384,
-                                       AZIHSM_KEY_HMAC_SHA512,
-                                       AZIHSM_KEY_VAR_HMAC256,
-                                       AZIHSM_KEY_VAR_HMAC384,
-                                       AZIHSM_KEY_VAR_HMAC512,
-                                       0};
     struct hmac *ctx = vctx;
     const OSSL_PARAM *p = params == NULL ? NULL : OSSL_PARAM_locate_const(params, OSSL_MAC_PARAM_DIGEST);
     char *digest = ctx->digest;
@@ -150,6 +152,22 @@ static int hmac_init(void *vctx, const unsigned char *key, size_t keylen, const 
         return raise_error(ctx->provider, REASON_PARAMETER, "both key bytes and %s are given", SYMKEY_PARAM);
     ctx->used = 0;
     return check_digest(ctx);
+}
+
+static int hmac_init_skey(void *vctx, void *skeydata, const OSSL_PARAM params[])
+{
+    const struct skey *skey = skeydata;
+    struct hmac *ctx = vctx;
+
+    if (skey == NULL)
+        return hmac_init(ctx, NULL, 0, params);
+    if (skey->key == NULL)
+        return hmac_init(ctx, skey->bytes, skey->len, params);
+    if (!symkey_fits(ctx->provider, skey->key, skey->id, fitting, "HMAC"))
+        return 0;
+    azihsm_key_free(ctx->key);
+    ctx->key = azihsm_key_up_ref(skey->key);
+    return hmac_init(ctx, NULL, 0, params);
 }
 
 static int hmac_update(void *vctx, const unsigned char *in, size_t inl)
@@ -237,6 +255,7 @@ const OSSL_DISPATCH mac_hmac_functions[] = {
     MAC_FUNCTION(FREECTX, hmac_free),
     MAC_FUNCTION(DUPCTX, hmac_dup),
     MAC_FUNCTION(INIT, hmac_init),
+    MAC_FUNCTION(INIT_SKEY, hmac_init_skey),
     MAC_FUNCTION(UPDATE, hmac_update),
     MAC_FUNCTION(FINAL, hmac_final),
     MAC_FUNCTION(GET_CTX_PARAMS, hmac_get_params),

@@ -5,58 +5,12 @@
 
 #include "config.h"
 #include "keyfile.h"
+#include "symkind.h"
 #include "uri.h"
 
 #include <openssl/crypto.h>
-#include <openssl/objects.h>
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
-
-static const struct kind {
-    uint32_t kind;
-    const char *name;
-    int nid; /* of the AlgorithmIdentifier in a key file */
-    bool derivable;
-} kinds[] = {
-    {AZIHSM_KEY_AES128, "AES-128", NID_aes_128_cbc, true},
-    {AZIHSM_KEY_AES192, "AES-192", NID_aes_192_cbc, true},
-    {AZIHSM_KEY_AES256, "AES-256", NID_aes_256_cbc, true},
-    {AZIHSM_KEY_HMAC_SHA256, "HMAC-SHA256", NID_hmacWithSHA256, true},
-    {AZIHSM_KEY_HMAC_SHA384, "HMAC-SHA384", NID_hmacWithSHA384, true},
-    {AZIHSM_KEY_HMAC_SHA512, "HMAC-SHA512", NID_hmacWithSHA512, true},
-    {AZIHSM_KEY_AES_GCM_BULK256, "AES-256-GCM", NID_aes_256_gcm, false},
-    {AZIHSM_KEY_AES_GCM_BULK256_UNAPPROVED, "AES-256-GCM", NID_aes_256_gcm, false},
-    {AZIHSM_KEY_AES_XTS_BULK256, "AES-256-XTS", NID_aes_256_xts, false},
-    {AZIHSM_KEY_ECC256_PRIVATE, "EC P-256", NID_undef, false},
-    {AZIHSM_KEY_ECC384_PRIVATE, "EC P-384", NID_undef, false},
-    {AZIHSM_KEY_ECC521_PRIVATE, "EC P-521", NID_undef, false},
-};
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
-
-static const struct kind *find_kind(uint32_t kind)
-{
-    for (size_t i = 0; i < KINDS; i++)
-        if (kinds[i].kind == kind)
-            return &kinds[i];
-    return NULL;
-}
-
-const char *symkey_kind_name(uint32_t kind)
-{
-    const struct kind *found = find_kind(kind);
-
-    return found == NULL ? "another kind" : found->name;
-}
-
-uint32_t symkey_derivable_kind(const char *name)
-{
-    for (size_t i = 0; i < KINDS; i++)
-        if (kinds[i].derivable && strcasecmp(kinds[i].name, name) == 0)
-            return kinds[i].kind;
-    return 0;
-}
 
 /* ---- from a URI ---- */
 
@@ -133,13 +87,24 @@ struct azihsm_key *symkey_load(struct provider *provider, const char *text)
     return key;
 }
 
+int symkey_fits(const struct provider *provider, const struct azihsm_key *key, const char *uri, const uint32_t *fitting,
+                const char *purpose)
+{
+    const char *shown = uri == NULL ? "this" : uri;
+    uint32_t kind = azihsm_key_kind(key);
+
+    while (*fitting != 0 && *fitting != kind)
+        fitting++;
+    return *fitting != 0 || raise_error(provider, REASON_KEY_TYPE, "%.*s is a key of kind %s, which does not fit %s",
+                                        uri_shown(shown), shown, symkind_name(kind), purpose);
+}
+
 int symkey_from_params(struct provider *provider, const OSSL_PARAM params[], const char *name, const uint32_t *fitting,
                        const char *purpose, struct azihsm_key **key)
 {
     const OSSL_PARAM *p = params == NULL ? NULL : OSSL_PARAM_locate_const(params, name);
     const char *text = NULL;
     struct azihsm_key *found;
-    uint32_t kind;
 
     if (p == NULL)
         return 1;
@@ -147,13 +112,9 @@ int symkey_from_params(struct provider *provider, const OSSL_PARAM params[], con
         return raise_error(provider, REASON_PARAMETER, "%s: a URI is needed", name);
     if ((found = symkey_load(provider, text)) == NULL)
         return 0;
-    kind = azihsm_key_kind(found);
-    while (*fitting != 0 && *fitting != kind)
-        fitting++;
-    if (*fitting == 0) {
+    if (!symkey_fits(provider, found, text, fitting, purpose)) {
         azihsm_key_free(found);
-        return raise_error(provider, REASON_KEY_TYPE, "%.*s is a key of kind %s, which does not fit %s",
-                           uri_shown(text), text, symkey_kind_name(kind), purpose);
+        return 0;
     }
     azihsm_key_free(*key);
     *key = found;
@@ -162,35 +123,31 @@ int symkey_from_params(struct provider *provider, const OSSL_PARAM params[], con
 
 /* ---- to a file ---- */
 
-static int algorithm_der(uint32_t kind, unsigned char **der)
+enum azihsm_usage symkey_usage(uint32_t kind)
 {
-    const struct kind *found = find_kind(kind);
-    X509_ALGOR *algorithm = found == NULL ? NULL : X509_ALGOR_new();
-    int len = -1;
+    const struct symkind *found = symkind_find(kind);
 
-    if (algorithm != NULL && X509_ALGOR_set0(algorithm, OBJ_nid2obj(found->nid), V_ASN1_UNDEF, NULL))
-        len = i2d_X509_ALGOR(algorithm, der);
-    X509_ALGOR_free(algorithm);
-    return len;
+    return found != NULL && found->family == SYMKIND_HMAC ? AZIHSM_USAGE_SIGN : AZIHSM_USAGE_DECRYPT;
 }
 
 static int encode(struct provider *provider, struct azihsm_key *key, uint8_t **pem, size_t *len)
 {
-    uint32_t kind = azihsm_key_kind(key);
-    bool hmac = kind >= AZIHSM_KEY_HMAC_SHA256 && kind <= AZIHSM_KEY_HMAC_SHA512;
-    struct keyfile file = {.blob = azihsm_key_blob(key), .usage = hmac ? AZIHSM_USAGE_SIGN : AZIHSM_USAGE_DECRYPT};
+    struct azihsm_bytes label = azihsm_key_label(key);
+    struct keyfile file = {.blob = azihsm_key_blob(key), .usage = symkey_usage(azihsm_key_kind(key))};
     unsigned char *algorithm = NULL;
-    int size = algorithm_der(kind, &algorithm);
+    int size = symkind_algorithm(azihsm_key_kind(key), &algorithm);
     bool ok;
 
+    snprintf(file.label, sizeof(file.label), "%.*s", (int)label.len, label.len > 0 ? (const char *)label.data : "");
     file.algorithm = (struct azihsm_bytes){algorithm, size > 0 ? (size_t)size : 0};
     ok = size > 0 && keyfile_encode_pem(&file, pem, len);
     OPENSSL_free(algorithm);
     return ok || raise_error(provider, REASON_HOST_CRYPTO, "the key cannot be written as a key file");
 }
 
-int symkey_save(struct provider *provider, struct azihsm_key *key, const char *text)
+int symkey_save(struct provider *provider, struct azihsm_key *key, const char *text, bool replace)
 {
+    bool (*const write)(const char *, struct azihsm_bytes, char *, size_t) = replace ? keyfile_write : keyfile_create;
     char path[1024], why[200] = "";
     uint8_t *pem = NULL;
     size_t len = 0;
@@ -200,7 +157,7 @@ int symkey_save(struct provider *provider, struct azihsm_key *key, const char *t
     if (!uri_parse(text, &uri, why, sizeof(why)))
         return raise_error(provider, REASON_URI, "%.*s: %s", uri_shown(text), text, why);
     if (path_of(provider, &uri, path, sizeof(path)) && encode(provider, key, &pem, &len))
-        ok = keyfile_write(path, (struct azihsm_bytes){pem, len}, why, sizeof(why)) ||
+        ok = write(path, (struct azihsm_bytes){pem, len}, why, sizeof(why)) ||
              raise_error(provider, REASON_FILE, "%s", why);
     OPENSSL_clear_free(pem, len);
     uri_clear(&uri);

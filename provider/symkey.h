@@ -22,12 +22,20 @@ struct azihsm_key *symkey_load(struct provider *provider, const char *uri);
 int symkey_from_params(struct provider *provider, const OSSL_PARAM params[], const char *name, const uint32_t *kinds,
                        const char *purpose, struct azihsm_key **key);
 
-/* What a kind is called in messages and in "azihsm.output_type": "AES-256", "HMAC-SHA384" ... */
-const char *symkey_kind_name(uint32_t kind);
-/* The other way round, for kinds that can be derived; 0 for anything else. */
-uint32_t symkey_derivable_kind(const char *name);
+/*
+ * Whether the key is of one of the kinds (zero-terminated); 0 with an error that names the key by its URI (NULL when it
+ * has none), its kind and the purpose.
+ */
+int symkey_fits(const struct provider *provider, const struct azihsm_key *key, const char *uri, const uint32_t *kinds,
+                const char *purpose);
 
-/* Writes a key file into the key directory (or to the path of the URI), replacing what is there. */
-int symkey_save(struct provider *provider, struct azihsm_key *key, const char *uri);
+/* The one use a key of this kind has: HMAC keys sign, all others decrypt (and encrypt). */
+enum azihsm_usage symkey_usage(uint32_t kind);
+
+/*
+ * Writes a key file into the key directory (or to the path of the URI). replace: over one that exists, as a derivation
+ * does, which gives the same key again; a key that was generated goes to a new name only.
+ */
+int symkey_save(struct provider *provider, struct azihsm_key *key, const char *uri, bool replace);
 
 #endif

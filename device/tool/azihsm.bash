@@ -21,7 +21,7 @@ _azihsm() {
         esac
     done
     case $prev in
-    --type) COMPREPLY=($(compgen -W "ec rsa aes" -- "$cur")); return ;;
+    --type) COMPREPLY=($(compgen -W "ec rsa aes hmac" -- "$cur")); return ;;
     --curve) COMPREPLY=($(compgen -W "P-256 P-384 P-521" -- "$cur")); return ;;
     --bits) COMPREPLY=($(compgen -W "128 192 256 256-gcm 256-xts 2048 3072 4096" -- "$cur")); return ;;
     --usage) COMPREPLY=($(compgen -W "sign decrypt derive" -- "$cur")); return ;;

@@ -4,6 +4,8 @@
 #include "commands.h"
 #include "keys.h"
 
+#include "provider/symkind.h"
+
 #include <string.h>
 
 struct generate {
@@ -91,10 +93,28 @@ static int generate_aes(struct tool *tool, const struct generate *generate, cons
     return rc == AZIHSM_OK ? TOOL_OK : tool_fail(tool, rc);
 }
 
+static int generate_hmac(struct tool *tool, const struct generate *generate, const struct azihsm_key_spec *spec,
+                         struct azihsm_key **key)
+{
+    uint64_t bits = 256;
+    const struct symkind *kind;
+    azihsm_rc rc;
+
+    if (generate->bits != NULL && !tool_number("bits", generate->bits, 256, 512, &bits))
+        return TOOL_USAGE;
+    if (bits % 128 != 0 || (kind = symkind_of_size(SYMKIND_HMAC, bits / 8)) == NULL)
+        return tool_complain(TOOL_USAGE, "--bits of an HMAC key must be 256, 384 or 512, for the SHA-2 of that size");
+    rc = azihsm_key_generate_hmac(tool->client, kind->kind, spec, key, &tool->err);
+    return rc == AZIHSM_OK ? TOOL_OK : tool_fail(tool, rc);
+}
+
 static const struct generate_type {
     const char *name, *usage;
     int (*make)(struct tool *, const struct generate *, const struct azihsm_key_spec *, struct azihsm_key **);
-} generate_types[] = {{"ec", "sign", generate_ec}, {"rsa", "sign", generate_rsa}, {"aes", "decrypt", generate_aes}};
+} generate_types[] = {{"ec", "sign", generate_ec},
+                      {"rsa", "sign", generate_rsa},
+                      {"aes", "decrypt", generate_aes},
+                      {"hmac", "sign", generate_hmac}};
 
 static int generate_run(struct tool *tool, const struct generate *generate, const struct generate_type *type)
 {
@@ -133,5 +153,5 @@ int key_generate(struct tool *tool, int argc, char **argv)
         if (strcmp(generate_types[i].name, generate.type) == 0)
             return generate_run(tool, &generate, &generate_types[i]);
     }
-    return tool_complain(TOOL_USAGE, "--type must be ec, rsa or aes, not \"%s\"", generate.type);
+    return tool_complain(TOOL_USAGE, "--type must be ec, rsa, aes or hmac, not \"%s\"", generate.type);
 }

@@ -3,11 +3,10 @@
  */
 #include "keys.h"
 
+#include "provider/symkind.h"
+
 #include <errno.h>
-#include <openssl/asn1.h>
 #include <openssl/crypto.h>
-#include <openssl/objects.h>
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -111,34 +110,6 @@ int keys_open(struct tool *tool, const char *name, struct azihsm_key **out)
 
 /* ---- writing ---- */
 
-/* AlgorithmIdentifier of a symmetric key: what the file's readers know of it without the device. */
-static const struct keys_algorithm {
-    uint32_t kind;
-    int nid;
-} keys_algorithms[] = {
-    {AZIHSM_KEY_AES128, NID_aes_128_cbc},
-    {AZIHSM_KEY_AES192, NID_aes_192_cbc},
-    {AZIHSM_KEY_AES256, NID_aes_256_cbc},
-    {AZIHSM_KEY_AES_GCM_BULK256, NID_aes_256_gcm},
-    {AZIHSM_KEY_AES_GCM_BULK256_UNAPPROVED, NID_aes_256_gcm},
-    {AZIHSM_KEY_AES_XTS_BULK256, NID_aes_256_xts},
-};
-
-static int keys_algorithm_der(uint32_t kind, unsigned char **der)
-{
-    X509_ALGOR *algorithm = X509_ALGOR_new();
-    size_t i;
-    int len = -1;
-
-    for (i = 0; algorithm != NULL && i < sizeof(keys_algorithms) / sizeof(keys_algorithms[0]); i++) {
-        if (keys_algorithms[i].kind == kind &&
-            X509_ALGOR_set0(algorithm, OBJ_nid2obj(keys_algorithms[i].nid), V_ASN1_UNDEF, NULL))
-            len = i2d_X509_ALGOR(algorithm, der);
-    }
-    X509_ALGOR_free(algorithm);
-    return len;
-}
-
 static bool keys_encode(struct tool *tool, struct azihsm_key *key, enum azihsm_usage usage, uint8_t **pem, size_t *len)
 {
     struct azihsm_bytes label = azihsm_key_label(key);
@@ -151,7 +122,7 @@ static bool keys_encode(struct tool *tool, struct azihsm_key *key, enum azihsm_u
     /* The hint only helps messages: a device that cannot tell it still has the key. */
     file.has_hint = azihsm_client_device_hint(tool->client, file.hint, NULL) == AZIHSM_OK;
     if (file.spki.len == 0) {
-        algorithm_len = keys_algorithm_der(azihsm_key_kind(key), &algorithm);
+        algorithm_len = symkind_algorithm(azihsm_key_kind(key), &algorithm);
         ok = algorithm_len > 0;
         file.algorithm = (struct azihsm_bytes){algorithm, ok ? (size_t)algorithm_len : 0};
     }

@@ -15,8 +15,10 @@ run_all() {
         check "$kind: generate RSA $bits" tool key generate --type rsa --bits $bits "rsa-$bits"
     done
     check "$kind: generate AES" tool key generate --type aes --bits 128 aes
+    check "$kind: generate HMAC" tool key generate --type hmac --bits 384 hmac
+    refuse 2 "$kind: HMAC of another size" "256, 384 or 512" tool key generate --type hmac --bits 500 no
     check "$kind: generate a derivation key" tool key generate --usage derive derive
-    check "$kind: list shows them" same "$(tool key list --json | grep -c '"uri"')" 8
+    check "$kind: list shows them" same "$(tool key list --json | grep -c '"uri"')" 9
     check "$kind: key file is private" same "$(stat -c %a "$T/keys/ec-P-256.pem")" 600
     refuse 1 "$kind: an existing key is not replaced" "exists" tool key generate ec-P-256
     check "$kind: unless forced" tool key generate --force ec-P-256
