@@ -181,8 +181,8 @@ static int device_decrypt(const struct cipher *ctx, const uint8_t *in, uint8_t *
     struct azihsm_error error = {0};
     size_t k = key_size(ctx->key), len = k;
 
-    if (azihsm_key_rsa_mod_exp(key_device(ctx->key), AZIHSM_RSA_DECRYPT, (struct azihsm_bytes){in, k}, out, &len,
-                               &error) != AZIHSM_OK)
+    if (azihsm_key_rsa_mod_exp(key_device_for(ctx->key, AZIHSM_USAGE_DECRYPT), AZIHSM_RSA_DECRYPT,
+                               (struct azihsm_bytes){in, k}, out, &len, &error) != AZIHSM_OK)
         return raise_device(ctx->provider, &error, "RsaModExp");
     return len == k || raise_error(ctx->provider, REASON_SIGNATURE, "%zu bytes, not %zu", len, k);
 }

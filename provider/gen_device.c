@@ -16,40 +16,38 @@
 
 enum { RSA_BITS_DEFAULT = 2048, RSA_E_DEFAULT = 65537 };
 
-static struct azihsm_key *device_failed(struct gen *gen, const struct azihsm_error *err)
+static int device_failed(struct gen *gen, const struct azihsm_error *err)
 {
-    raise_device(gen->provider, err, "key generation");
-    return NULL;
+    return raise_device(gen->provider, err, "key generation");
 }
 
-static struct azihsm_key *generate_ec(struct gen *gen, struct azihsm_client *client)
+static int generate_ec(struct gen *gen, struct azihsm_client *client, struct device_keys *out)
 {
     const OSSL_PARAM *p = OSSL_PARAM_locate_const(gen->given, OSSL_PKEY_PARAM_GROUP_NAME);
     const OSSL_PARAM *encoding = OSSL_PARAM_locate_const(gen->given, OSSL_PKEY_PARAM_EC_ENCODING);
     struct azihsm_key_spec spec = genoptions_spec(&gen->options);
-    struct azihsm_key *device = NULL;
     struct azihsm_error err = {0};
     const char *group = NULL, *form = NULL;
     uint32_t curve = 0;
 
     if (p == NULL || !OSSL_PARAM_get_utf8_string_ptr(p, &group)) {
-        raise_error(gen->provider, REASON_PARAMETER, "no curve: give the group P-256, P-384 or P-521");
-        return NULL;
+        return raise_error(gen->provider, REASON_PARAMETER, "no curve: give the group P-256, P-384 or P-521");
     }
     if (!key_curve_by_group(group, &curve)) {
-        raise_error(gen->provider, REASON_KEY_SIZE, "%.40s: the device has P-256, P-384 and P-521 only", group);
-        return NULL;
+        return raise_error(gen->provider, REASON_KEY_SIZE, "%.40s: the device has P-256, P-384 and P-521 only", group);
     }
     if (encoding != NULL && OSSL_PARAM_get_utf8_string_ptr(encoding, &form) && strcasecmp(form, "explicit") == 0) {
-        raise_error(gen->provider, REASON_PARAMETER, "device keys name their curve: no explicit parameters");
-        return NULL;
+        return raise_error(gen->provider, REASON_PARAMETER, "device keys name their curve: no explicit parameters");
     }
-    if (azihsm_key_generate_ecc(client, curve, &spec, &device, &err) != AZIHSM_OK)
-        return device_failed(gen, &err);
-    return device;
+    if ((gen->options.usages & ~(unsigned)spec.usage) != 0)
+        return raise_error(gen->provider, REASON_PARAMETER,
+                           "%s: a key that the device makes has one use; one with two is imported (%s)",
+                           GENOPTION_USAGE, GENOPTION_INPUT_KEY);
+    return azihsm_key_generate_ecc(client, curve, &spec, &out->first, &err) == AZIHSM_OK || device_failed(gen, &err);
 }
 
-/* What the device does not do, the host may have to: another exponent. 0 with an error when nobody can. */
+/* What the device does not do, the host may have to: another exponent, a second use. 0 with an error when nobody can.
+ */
 static int rsa_wishes(struct gen *gen, size_t *bits, bool *host_only)
 {
     const OSSL_PARAM *p;
@@ -63,51 +61,47 @@ static int rsa_wishes(struct gen *gen, size_t *bits, bool *host_only)
         return raise_error(gen->provider, REASON_PARAMETER, "primes");
     if ((p = OSSL_PARAM_locate_const(gen->given, OSSL_PKEY_PARAM_RSA_E)) != NULL && !OSSL_PARAM_get_uint64(p, &e))
         e = 0; /* a big one: the host's generator judges it */
-    *host_only = e != RSA_E_DEFAULT;
+    *host_only = e != RSA_E_DEFAULT || (gen->options.usages & (gen->options.usages - 1)) != 0;
     if (*bits != 2048 && *bits != 3072 && *bits != 4096)
         return raise_error(gen->provider, REASON_KEY_SIZE,
                            "the device has RSA keys of 2048, 3072 and 4096 bits, not %zu", *bits);
     return primes == 2 ? 1 : raise_error(gen->provider, REASON_PARAMETER, "the device has two-prime RSA keys only");
 }
 
-static struct azihsm_key *generate_and_import(struct gen *gen)
+static int generate_and_import(struct gen *gen, struct device_keys *out)
 {
-    struct azihsm_key_spec spec = genoptions_spec(&gen->options);
+    unsigned usages = gen->options.usages != 0 ? gen->options.usages : AZIHSM_USAGE_SIGN;
     EVP_PKEY *software = gen_on_host(gen);
-    struct azihsm_key *device = NULL;
+    int ok;
+
     trace(gen->provider, AZIHSM_TRACE_KEY, "RSA key generated on the host, to be imported");
-    if (software == NULL)
-        raise_error(gen->provider, REASON_HOST_CRYPTO, "RSA generation failed");
-    else
-        device = hostimport(gen->provider, software, &spec, gen->options.masked_key == NULL);
+    ok = software != NULL ? hostimport(gen->provider, software, &gen->options, usages, out)
+                          : raise_error(gen->provider, REASON_HOST_CRYPTO, "RSA generation failed");
     EVP_PKEY_free(software);
-    return device;
+    return ok;
 }
 
-static struct azihsm_key *generate_rsa(struct gen *gen, struct azihsm_client *client)
+static int generate_rsa(struct gen *gen, struct azihsm_client *client, struct device_keys *out)
 {
     unsigned policy = provider_config(gen->provider)->rsa_generate;
     struct azihsm_key_spec spec = genoptions_spec(&gen->options);
-    struct azihsm_key *device = NULL;
     struct azihsm_error err = {0};
     bool host_only = false;
     size_t bits = 0;
 
     if (!rsa_wishes(gen, &bits, &host_only))
-        return NULL;
-    if (policy == RSA_GENERATE_FORBID || (policy == RSA_GENERATE_DEVICE && host_only)) {
-        raise_error(gen->provider, REASON_POLICY, "rsa-generate = %s",
-                    policy == RSA_GENERATE_FORBID ? "forbid" : "device, and the device has the exponent 65537 only");
-        return NULL;
-    }
+        return 0;
+    if (policy == RSA_GENERATE_FORBID || (policy == RSA_GENERATE_DEVICE && host_only))
+        return raise_error(gen->provider, REASON_POLICY, "rsa-generate = %s",
+                           policy == RSA_GENERATE_FORBID
+                               ? "forbid"
+                               : "device, and the device has the exponent 65537 and one use a key only");
     if (policy == RSA_GENERATE_HOST || host_only)
-        return generate_and_import(gen);
-    azihsm_rc rc = azihsm_key_generate_rsa(client, (unsigned)bits, &spec, &device, &err);
-    if (rc == AZIHSM_OK)
-        return device;
+        return generate_and_import(gen, out);
+    azihsm_rc rc = azihsm_key_generate_rsa(client, (unsigned)bits, &spec, &out->first, &err);
     if (rc == AZIHSM_E_UNSUPPORTED && policy == RSA_GENERATE_AUTO)
-        return generate_and_import(gen);
-    return device_failed(gen, &err);
+        return generate_and_import(gen, out);
+    return rc == AZIHSM_OK || device_failed(gen, &err);
 }
 
 /* ---- azihsm.input_key ---- */
@@ -143,15 +137,13 @@ static EVP_PKEY *read_software_key(struct gen *gen)
     return software;
 }
 
-static struct azihsm_key *import_file(struct gen *gen)
+static int import_file(struct gen *gen, struct device_keys *out)
 {
-    struct azihsm_key_spec spec = genoptions_spec(&gen->options);
     EVP_PKEY *software = read_software_key(gen);
-    struct azihsm_key *device = NULL;
-    if (software != NULL)
-        device = hostimport(gen->provider, software, &spec, gen->options.masked_key == NULL);
+    int ok = software != NULL && hostimport(gen->provider, software, &gen->options,
+                                            genoptions_import_usages(&gen->options, gen->type), out);
     EVP_PKEY_free(software);
-    return device;
+    return ok;
 }
 
 /* ---- the whole ---- */
@@ -205,17 +197,18 @@ struct key *gen_in_device(struct gen *gen)
 {
     OSSL_PARAM restrictions[6];
     struct azihsm_client *client;
-    struct azihsm_key *device;
+    struct device_keys device = {0};
     struct key *key;
+    int ok;
     uint8_t hint[KEYFILE_HINT_SIZE];
 
     if (!genoptions_check(gen->provider, &gen->options, gen->type) || !provider_client(gen->provider, &client))
         return NULL;
     if (gen->options.input_key != NULL)
-        device = import_file(gen);
+        ok = import_file(gen, &device);
     else
-        device = gen->type == KEY_EC ? generate_ec(gen, client) : generate_rsa(gen, client);
-    if (device == NULL)
+        ok = gen->type == KEY_EC ? generate_ec(gen, client, &device) : generate_rsa(gen, client, &device);
+    if (!ok)
         return NULL;
     pss_restrictions(gen, restrictions, sizeof(restrictions) / sizeof(restrictions[0]));
     key = keyload_device(gen->provider, gen->type, device, restrictions[0].key == NULL ? NULL : restrictions);

@@ -34,19 +34,18 @@ static bool set_usage(struct genoptions *options, const char *text)
         {"decrypt", AZIHSM_USAGE_DECRYPT},         {"keyAgreement", AZIHSM_USAGE_DERIVE},
         {"derive", AZIHSM_USAGE_DERIVE},
     };
-    enum azihsm_usage usage = 0;
+    unsigned usages = 0;
     while (*text != '\0') {
         size_t len = strcspn(text, ","), i = 0, count = sizeof(words) / sizeof(words[0]);
         while (i < count && (strlen(words[i].word) != len || strncasecmp(words[i].word, text, len) != 0))
             i++;
-        /* the device gives a key one use only */
-        if (i == count || (usage != 0 && usage != words[i].usage))
+        if (i == count)
             return false;
-        usage = words[i].usage;
+        usages |= words[i].usage;
         text += len + (text[len] == ',');
     }
-    options->usage = usage;
-    return usage != 0;
+    options->usages = usages;
+    return usages != 0;
 }
 
 static bool set_session(struct genoptions *options, const char *text)
@@ -95,8 +94,7 @@ static const struct {
     bool (*set)(struct genoptions *options, const char *text);
     const char *expected;
 } rows[] = {
-    {GENOPTION_USAGE, set_usage,
-     "one of digitalSignature, keyEncipherment, keyAgreement (the device gives a key one use)"},
+    {GENOPTION_USAGE, set_usage, "digitalSignature, keyEncipherment or keyAgreement (or two of them, with a comma)"},
     {GENOPTION_SESSION, set_session, "yes or no"},
     {GENOPTION_LABEL, set_label, "at most 128 bytes"},
     {GENOPTION_TAG, set_tag, "a number from 1 to 0xffff"},
@@ -146,6 +144,11 @@ int genoptions_check_files(const struct provider *provider, const struct genopti
     return 1;
 }
 
+static bool single(unsigned usages)
+{
+    return (usages & (usages - 1)) == 0;
+}
+
 int genoptions_check(const struct provider *provider, const struct genoptions *options, enum key_type type)
 {
     static const unsigned possible[KEY_TYPES] = {
@@ -153,20 +156,30 @@ int genoptions_check(const struct provider *provider, const struct genoptions *o
         [KEY_RSA] = AZIHSM_USAGE_SIGN | AZIHSM_USAGE_DECRYPT,
         [KEY_RSA_PSS] = AZIHSM_USAGE_SIGN,
     };
-    if (options->usage != 0 && ((unsigned)options->usage & possible[type]) == 0)
+    if ((options->usages & ~possible[type]) != 0)
         return raise_error(provider, REASON_PARAMETER, "%s: not a use of %s keys", GENOPTION_USAGE,
                            key_type_name(type));
+    if (options->masked_key != NULL && !single(options->usages))
+        return raise_error(provider, REASON_PARAMETER, "%s: a bare masked key has one use", GENOPTION_MASKED_KEY);
     return genoptions_check_files(provider, options);
 }
 
 struct azihsm_key_spec genoptions_spec(const struct genoptions *options)
 {
     return (struct azihsm_key_spec){
-        .usage = options->usage == 0 ? AZIHSM_USAGE_SIGN : options->usage,
+        .usage = options->usages == 0 ? AZIHSM_USAGE_SIGN : (enum azihsm_usage)(options->usages & -options->usages),
         .session = options->session,
         .label = options->label != NULL ? options->label : options->name,
         .tag = options->tag,
     };
+}
+
+unsigned genoptions_import_usages(const struct genoptions *options, enum key_type type)
+{
+    if (options->usages != 0)
+        return options->usages;
+    return type == KEY_RSA && options->masked_key == NULL ? AZIHSM_USAGE_SIGN | AZIHSM_USAGE_DECRYPT
+                                                          : AZIHSM_USAGE_SIGN;
 }
 
 void genoptions_clear(struct genoptions *options)

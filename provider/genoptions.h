@@ -6,7 +6,10 @@
 
 #include "key.h"
 
-/* azihsm.key_usage: digitalSignature (sign), keyEncipherment or dataEncipherment (decrypt), keyAgreement (derive). */
+/*
+ * azihsm.key_usage: digitalSignature (sign), keyEncipherment or dataEncipherment (decrypt), keyAgreement (derive); two
+ * of them, with a comma, for a key that is imported: it goes into the device once for each.
+ */
 #define GENOPTION_USAGE      "azihsm.key_usage"
 /* azihsm.session: the key dies with this process's session; default no. */
 #define GENOPTION_SESSION    "azihsm.session"
@@ -21,7 +24,7 @@
 #define GENOPTION_NAME       "azihsm.name"
 
 struct genoptions {
-    enum azihsm_usage usage; /* 0 = not said: sign */
+    unsigned usages; /* AZIHSM_USAGE_ bits; 0 = not said */
     bool session;
     uint16_t tag;
     char *label;
@@ -39,8 +42,13 @@ int genoptions_set(const struct provider *provider, struct genoptions *options, 
 int genoptions_check_files(const struct provider *provider, const struct genoptions *options);
 /* Whether all go together and with the type. */
 int genoptions_check(const struct provider *provider, const struct genoptions *options, enum key_type type);
-/* A view of options for client.h. */
+/* A view of options for client.h, with the first of the usages. */
 struct azihsm_key_spec genoptions_spec(const struct genoptions *options);
+/*
+ * Uses of a software key that is imported: those that were asked for, else what it was good for as an RSA key, or to
+ * sign. A bare masked key (azihsm.masked_key) has one use.
+ */
+unsigned genoptions_import_usages(const struct genoptions *options, enum key_type type);
 void genoptions_clear(struct genoptions *options);
 
 #endif

@@ -22,7 +22,7 @@ struct key {
     int has; /* OSSL_KEYMGMT_SELECT_ bits */
     EVP_PKEY *inner;
     bool is_device;
-    struct azihsm_key *device;
+    struct device_keys device;
     bool has_hint;
     uint8_t hint[32];
     char broken[256]; /* why a device key has no azihsm_key */
@@ -59,6 +59,13 @@ const char *key_type_name(enum key_type type)
     return names[type];
 }
 
+void device_keys_free(struct device_keys *keys)
+{
+    azihsm_key_free(keys->first);
+    azihsm_key_free(keys->second);
+    *keys = (struct device_keys){NULL, NULL};
+}
+
 struct key *key_new(struct provider *provider, enum key_type type)
 {
     struct key *key = OPENSSL_zalloc(sizeof(*key));
@@ -84,7 +91,7 @@ void key_free(struct key *key)
         return;
     key->magic = 0;
     signature_templates_clear(&key->templates);
-    azihsm_key_free(key->device);
+    device_keys_free(&key->device);
     EVP_PKEY_free(key->inner);
     OPENSSL_clear_free(key, sizeof(*key));
 }
@@ -115,7 +122,33 @@ bool key_is_device(const struct key *key)
 
 struct azihsm_key *key_device(const struct key *key)
 {
-    return key->device;
+    return key->device.first;
+}
+
+struct azihsm_key *key_device_second(const struct key *key)
+{
+    return key->device.second;
+}
+
+unsigned key_usages(const struct azihsm_key *device)
+{
+    static const struct {
+        enum azihsm_usage usage;
+        uint64_t attribute;
+    } rows[] = {
+        {AZIHSM_USAGE_SIGN, AZIHSM_ATTR_SIGN},
+        {AZIHSM_USAGE_DECRYPT, AZIHSM_ATTR_DECRYPT},
+        {AZIHSM_USAGE_DERIVE, AZIHSM_ATTR_DERIVE},
+    };
+    unsigned usages = 0;
+    for (size_t i = 0; device != NULL && i < sizeof(rows) / sizeof(rows[0]); i++)
+        usages |= (azihsm_key_flags(device) & rows[i].attribute) != 0 ? rows[i].usage : 0u;
+    return usages;
+}
+
+struct azihsm_key *key_device_for(const struct key *key, enum azihsm_usage usage)
+{
+    return (key_usages(key->device.second) & usage) != 0 ? key->device.second : key->device.first;
 }
 
 EVP_PKEY *key_inner(const struct key *key)
@@ -161,26 +194,14 @@ const struct key_pss *key_pss(const struct key *key)
 struct azihsm_bytes key_label(const struct key *key)
 {
     struct azihsm_bytes none = {NULL, 0};
-    return key->device == NULL ? none : azihsm_key_label(key->device);
+    return key->device.first == NULL ? none : azihsm_key_label(key->device.first);
 }
 
 bool key_permits(const struct key *key, enum azihsm_usage usage)
 {
-    static const struct {
-        enum azihsm_usage usage;
-        uint64_t attribute;
-    } needed[] = {
-        {AZIHSM_USAGE_SIGN, AZIHSM_ATTR_SIGN},
-        {AZIHSM_USAGE_DECRYPT, AZIHSM_ATTR_DECRYPT},
-        {AZIHSM_USAGE_DERIVE, AZIHSM_ATTR_DERIVE},
-    };
-    uint64_t any = 0, wanted = 0, flags = key->device == NULL ? 0 : azihsm_key_flags(key->device);
-    for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-        any |= needed[i].attribute;
-        wanted |= needed[i].usage == usage ? needed[i].attribute : 0;
-    }
+    unsigned usages = key_usages(key->device.first) | key_usages(key->device.second);
     /* A key opened by tag does not tell its attributes: the device will judge. */
-    return (flags & any) == 0 || (flags & wanted) != 0;
+    return usages == 0 || (usages & usage) != 0;
 }
 
 int key_check_private(const struct key *key, enum azihsm_usage usage)
@@ -193,7 +214,7 @@ int key_check_private(const struct key *key, enum azihsm_usage usage)
         return 1;
     if (!provider_ready(key->provider))
         return 0;
-    if (key->device == NULL)
+    if (key->device.first == NULL)
         return raise_error(key->provider, REASON_DEVICE, "%s", key->broken);
     if (key_permits(key, usage))
         return 1;
@@ -312,13 +333,13 @@ int key_set_inner(struct key *key, EVP_PKEY *inner)
     return 1;
 }
 
-int key_set_device(struct key *key, EVP_PKEY *inner, struct azihsm_key *device, const char *broken)
+int key_set_device(struct key *key, EVP_PKEY *inner, struct device_keys device, const char *broken)
 {
     key_set_inner(key, inner);
     key->is_device = true;
     key->device = device;
     key->has |= OSSL_KEYMGMT_SELECT_PRIVATE_KEY;
-    if (device == NULL)
+    if (device.first == NULL)
         snprintf(key->broken, sizeof(key->broken), "%s", broken == NULL ? "" : broken);
     if (key->type == KEY_EC && key->curve == NULL)
         return raise_error(key->provider, REASON_KEY_SIZE, "the device has P-256, P-384 and P-521 only");
@@ -329,7 +350,9 @@ int key_share_device(struct key *key, EVP_PKEY *inner, const struct key *from)
 {
     if (from->has_hint)
         key_set_hint(key, from->hint);
-    return key_set_device(key, inner, from->device == NULL ? NULL : azihsm_key_up_ref(from->device), from->broken);
+    const struct device_keys shared = {from->device.first == NULL ? NULL : azihsm_key_up_ref(from->device.first),
+                                       from->device.second == NULL ? NULL : azihsm_key_up_ref(from->device.second)};
+    return key_set_device(key, inner, shared, from->broken);
 }
 
 void key_set_hint(struct key *key, const uint8_t hint[32])

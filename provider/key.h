@@ -5,7 +5,7 @@
  * (where OpenSSL promises one thread). It holds
  *   inner   an EVP_PKEY of the private library context: the public half (device key), a complete software key
  *           (carried key), a bare public key or parameters only. NULL in an empty key.
- *   device  the azihsm_key, in device keys only.
+ *   device  the azihsm_key, or two of them, in device keys only.
  * Everything public is computed on `inner`; only what needs the private half of a device key goes to the device.
  */
 #ifndef AZIHSM_PROVIDER_KEY_H
@@ -20,6 +20,15 @@ enum key_type { KEY_EC, KEY_RSA, KEY_RSA_PSS, KEY_TYPES };
 
 struct key;
 
+/*
+ * A private key in the device, once for each use it has: the device gives a key one use. second is NULL in most keys;
+ * label, tag and attestation are those of the first.
+ */
+struct device_keys {
+    struct azihsm_key *first, *second;
+};
+void device_keys_free(struct device_keys *keys);
+
 struct key *key_new(struct provider *provider, enum key_type type);
 struct key *key_up_ref(struct key *key);
 void key_free(struct key *key);
@@ -30,8 +39,13 @@ const char *key_type_name(enum key_type type); /* "EC", "RSA", "RSA-PSS" */
 
 /* True when the private half lives in the device. False: use inner for everything, as the default provider would. */
 bool key_is_device(const struct key *key);
-struct azihsm_key *key_device(const struct key *key); /* NULL unless device key; borrowed */
-EVP_PKEY *key_inner(const struct key *key);           /* NULL when empty; borrowed */
+struct azihsm_key *key_device(const struct key *key); /* the first; NULL unless device key; borrowed */
+/* The one for this use; the first when none is, and the device will say so. */
+struct azihsm_key *key_device_for(const struct key *key, enum azihsm_usage usage);
+struct azihsm_key *key_device_second(const struct key *key); /* NULL in most keys */
+/* Uses of a device's key as it tells them itself: AZIHSM_USAGE_ bits; 0 when it does not (a key opened by tag). */
+unsigned key_usages(const struct azihsm_key *device);
+EVP_PKEY *key_inner(const struct key *key); /* NULL when empty; borrowed */
 struct signature_templates *key_templates(struct key *key);
 
 /* Whether all parts of an OSSL_KEYMGMT_SELECT_ mask are there. */
@@ -74,10 +88,10 @@ void key_set_rejection(struct key *key, const uint8_t secret[32]);
 /* Takes over inner (which may be NULL) and computes what it has. */
 int key_set_inner(struct key *key, EVP_PKEY *inner);
 /*
- * Makes it a device key. Takes over both; inner is the public half. device may be NULL: then broken says why, and every
- * use of the private half fails with it (loading a key never fails for want of a device or a good configuration).
+ * Makes it a device key. Takes over all; inner is the public half. device.first may be NULL: then broken says why, and
+ * every use of the private half fails with it (loading a key never fails for want of a device or a good configuration).
  */
-int key_set_device(struct key *key, EVP_PKEY *inner, struct azihsm_key *device, const char *broken);
+int key_set_device(struct key *key, EVP_PKEY *inner, struct device_keys device, const char *broken);
 /* Makes it the same device key as from, with an inner key of its own. */
 int key_share_device(struct key *key, EVP_PKEY *inner, const struct key *from);
 /* SHA-256 that names the partition a device key belongs to (32 bytes), or NULL when nobody told. */

@@ -144,8 +144,8 @@ static struct skey *secret_in_device(struct exchange *ctx)
 
     if (len <= 0)
         raise_error(ctx->provider, REASON_HOST_CRYPTO, "the peer's key cannot be encoded");
-    else if ((rc = azihsm_key_ecdh(key_device(ctx->key), (struct azihsm_bytes){spki, (size_t)len}, &passing, &secret,
-                                   &error)) != AZIHSM_OK)
+    else if ((rc = azihsm_key_ecdh(key_device_for(ctx->key, AZIHSM_USAGE_DERIVE),
+                                   (struct azihsm_bytes){spki, (size_t)len}, &passing, &secret, &error)) != AZIHSM_OK)
         raise_device(ctx->provider, &error, "EcdhKeyExchange");
     OPENSSL_free(spki);
     return rc == AZIHSM_OK ? skey_of_device(ctx->provider, secret, NULL, NULL) : NULL;

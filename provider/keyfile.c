@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HINT_OID KEYFILE_OID ".1"
+#define HINT_OID   KEYFILE_OID ".1"
+#define SECOND_OID KEYFILE_OID ".2"
 
 typedef struct {
     ASN1_INTEGER *version;
@@ -82,7 +83,16 @@ static void decode_label(const ASN1_STRING *value, struct keyfile *out)
         OPENSSL_free(utf8);
 }
 
-static void decode_attribute(X509_ATTRIBUTE *attribute, struct keyfile *out)
+/* Appends data to storage and returns a view of it. */
+static struct azihsm_bytes store(uint8_t **end, const uint8_t *data, size_t len)
+{
+    struct azihsm_bytes view = {*end, len};
+    memcpy(*end, data, len);
+    *end += len;
+    return view;
+}
+
+static void decode_attribute(X509_ATTRIBUTE *attribute, struct keyfile *out, uint8_t **end)
 {
     const ASN1_OBJECT *object = X509_ATTRIBUTE_get0_object(attribute);
     const ASN1_STRING *value = attribute_value(attribute, B_ASN1_BIT_STRING);
@@ -96,22 +106,18 @@ static void decode_attribute(X509_ATTRIBUTE *attribute, struct keyfile *out)
     if (value != NULL && ASN1_STRING_length(value) == KEYFILE_HINT_SIZE && is_object(object, HINT_OID)) {
         memcpy(out->hint, ASN1_STRING_get0_data(value), KEYFILE_HINT_SIZE);
         out->has_hint = true;
+    } else if (value != NULL && out->second.len == 0 && is_object(object, SECOND_OID)) {
+        out->second = store(end, ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
     }
 }
 
-/* Appends the DER that i2d writes to storage and returns a view of it. */
-static struct azihsm_bytes store(uint8_t **end, const uint8_t *data, size_t len)
-{
-    struct azihsm_bytes view = {*end, len};
-    memcpy(*end, data, len);
-    *end += len;
-    return view;
-}
-
-static bool decode_members(const ONE_ASYMMETRIC_KEY *key, const X509_ALGOR *algorithm, struct keyfile *out)
+/* der_len: of the whole object, in which every member has its place: room for all views. */
+static bool decode_members(const ONE_ASYMMETRIC_KEY *key, const X509_ALGOR *algorithm, size_t der_len,
+                           struct keyfile *out)
 {
     PUBLIC_KEY_INFO info = {(X509_ALGOR *)algorithm, key->public_key};
     unsigned char *spki = NULL, *alg = NULL;
+    uint8_t *end;
     size_t blob_len = (size_t)ASN1_STRING_length(key->private_key);
     int alg_len = i2d_X509_ALGOR(algorithm, &alg);
     int spki_len =
@@ -119,17 +125,17 @@ static bool decode_members(const ONE_ASYMMETRIC_KEY *key, const X509_ALGOR *algo
     bool ok = alg_len > 0 && spki_len >= 0;
 
     if (ok)
-        out->storage = OPENSSL_malloc(blob_len + (size_t)alg_len + (size_t)spki_len + 1);
+        out->storage = OPENSSL_malloc(der_len + (size_t)alg_len + (size_t)spki_len);
     ok = ok && out->storage != NULL;
+    end = out->storage;
     if (ok) {
-        uint8_t *end = out->storage;
         out->blob = store(&end, ASN1_STRING_get0_data(key->private_key), blob_len);
         out->algorithm = store(&end, alg, (size_t)alg_len);
         if (spki_len > 0)
             out->spki = store(&end, spki, (size_t)spki_len);
     }
     for (int i = 0; ok && i < sk_X509_ATTRIBUTE_num(key->attributes); i++)
-        decode_attribute(sk_X509_ATTRIBUTE_value(key->attributes, i), out);
+        decode_attribute(sk_X509_ATTRIBUTE_value(key->attributes, i), out, &end);
     OPENSSL_free(alg);
     OPENSSL_free(spki);
     return ok;
@@ -178,7 +184,7 @@ static enum keyfile_result decode(const ONE_ASYMMETRIC_KEY *key, struct azihsm_b
     else if (ASN1_STRING_length(key->private_key) == 0)
         *wrong = "it holds no masked key";
     else
-        result = decode_members(key, algorithm, out) ? KEYFILE_OK : KEYFILE_FAILED;
+        result = decode_members(key, algorithm, der.len, out) ? KEYFILE_OK : KEYFILE_FAILED;
     X509_ALGOR_free(algorithm);
     return result;
 }
@@ -297,11 +303,12 @@ static bool add_label(ONE_ASYMMETRIC_KEY *key, const char *label)
     return add_attribute(key, OBJ_nid2obj(NID_friendlyName), value);
 }
 
-static bool add_hint(ONE_ASYMMETRIC_KEY *key, const uint8_t hint[KEYFILE_HINT_SIZE])
+static bool add_octets(ONE_ASYMMETRIC_KEY *key, const char *oid, struct azihsm_bytes octets)
 {
-    ASN1_OBJECT *object = OBJ_txt2obj(HINT_OID, 1);
+    ASN1_OBJECT *object = OBJ_txt2obj(oid, 1);
     ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
-    bool ok = value != NULL && ASN1_OCTET_STRING_set(value, hint, KEYFILE_HINT_SIZE);
+    bool ok = value != NULL && octets.len <= KEYFILE_SIZE_MAX / 2 &&
+              ASN1_OCTET_STRING_set(value, octets.data, (int)octets.len);
     if (ok)
         ok = add_attribute(key, object, value);
     else
@@ -359,7 +366,9 @@ bool keyfile_encode(const struct keyfile *keyfile, uint8_t **der, size_t *len)
     if (keyfile->label[0] != '\0')
         ok = ok && add_label(key, keyfile->label);
     if (keyfile->has_hint)
-        ok = ok && add_hint(key, keyfile->hint);
+        ok = ok && add_octets(key, HINT_OID, (struct azihsm_bytes){keyfile->hint, KEYFILE_HINT_SIZE});
+    if (keyfile->second.len > 0)
+        ok = ok && add_octets(key, SECOND_OID, keyfile->second);
     if (ok)
         total = ASN1_item_i2d((const ASN1_VALUE *)key, der, ASN1_ITEM_rptr(ONE_ASYMMETRIC_KEY));
     ASN1_item_free((ASN1_VALUE *)key, ASN1_ITEM_rptr(ONE_ASYMMETRIC_KEY));

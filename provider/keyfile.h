@@ -4,7 +4,8 @@
  * An RFC 5958 OneAsymmetricKey, version 2, DER. privateKeyAlgorithm is 2.25.209892815733063548142548280848763736477
  * with the key's real AlgorithmIdentifier as parameter; privateKey is the device's masked blob, useless without the
  * device; publicKey is the subjectPublicKey (absent in symmetric keys). Attributes: keyUsage (2.5.29.15),
- * friendlyName, and the device hint (the OID above, then .1): SHA-256 that names partition and backup key.
+ * friendlyName, the device hint (the OID above, then .1): SHA-256 that names partition and backup key, and in a key
+ * with two uses the second masked key (the OID above, then .2), because the device gives a key one use.
  */
 #ifndef AZIHSM_PROVIDER_KEYFILE_H
 #define AZIHSM_PROVIDER_KEYFILE_H
@@ -20,6 +21,7 @@ enum { KEYFILE_HINT_SIZE = 32, KEYFILE_LABEL_MAX = 128 * 3, KEYFILE_SIZE_MAX = 6
 
 struct keyfile {
     struct azihsm_bytes blob;
+    struct azihsm_bytes second;    /* the same private key, masked for its second use; mostly empty */
     struct azihsm_bytes spki;      /* SubjectPublicKeyInfo with the real algorithm; empty in symmetric keys */
     struct azihsm_bytes algorithm; /* real AlgorithmIdentifier; on encoding taken from spki when there is one */
     unsigned usage;                /* enum azihsm_usage bits; 0 = not said */

@@ -103,13 +103,13 @@ static struct azihsm_key *blob_key(struct provider *provider, struct azihsm_byte
     return device;
 }
 
-static struct key *finish(struct provider *provider, enum key_type type, EVP_PKEY *inner, struct azihsm_key *device,
+static struct key *finish(struct provider *provider, enum key_type type, EVP_PKEY *inner, struct device_keys device,
                           const char *broken)
 {
     struct key *key = key_new(provider, type);
     if (key == NULL) {
         EVP_PKEY_free(inner);
-        azihsm_key_free(device);
+        device_keys_free(&device);
         return NULL;
     }
     if (!key_set_device(key, inner, device, broken)) {
@@ -117,8 +117,21 @@ static struct key *finish(struct provider *provider, enum key_type type, EVP_PKE
         return NULL;
     }
     trace(provider, AZIHSM_TRACE_KEY, "%s key of %d bits loaded%s%s", key_type_name(type), key_bits(key),
-          device == NULL ? ", but unusable: " : "", device == NULL ? broken : "");
+          device.first == NULL ? ", but unusable: " : "", device.first == NULL ? broken : "");
     return key;
+}
+
+/* Both masked keys of the file, which have one public half. */
+static struct device_keys file_keys(struct provider *provider, const struct keyfile *file, struct azihsm_bytes spki,
+                                    const struct device_choice *choice, struct azihsm_error *err)
+{
+    struct device_keys device = {.first = blob_key(provider, file->blob, spki, choice, err)};
+    if (device.first == NULL || file->second.len == 0)
+        return device;
+    device.second = blob_key(provider, file->second, spki, choice, err);
+    if (device.second == NULL)
+        device_keys_free(&device);
+    return device;
 }
 
 struct key *keyload_file(struct provider *provider, const struct keyfile *file, const struct device_choice *choice)
@@ -127,33 +140,33 @@ struct key *keyload_file(struct provider *provider, const struct keyfile *file, 
     enum key_type type = keyload_type(file);
     EVP_PKEY *inner = type == KEY_TYPES ? NULL : decode_public(provider, file->spki);
     unsigned char *converted = NULL;
-    struct azihsm_key *device = NULL;
+    struct device_keys device = {0};
     char broken[256];
 
     if (inner == NULL)
         return NULL;
     int len = device_spki(provider, file, inner, &converted);
     if (len > 0)
-        device =
-            blob_key(provider, file->blob,
-                     (struct azihsm_bytes){converted == NULL ? file->spki.data : converted, (size_t)len}, choice, &err);
+        device = file_keys(provider, file,
+                           (struct azihsm_bytes){converted == NULL ? file->spki.data : converted, (size_t)len}, choice,
+                           &err);
     OPENSSL_free(converted);
     if (len <= 0 || err.rc == AZIHSM_E_DECODE || err.rc == AZIHSM_E_NO_MEMORY) {
         raise_error(provider, REASON_KEY_FILE, "%s", err.text);
         EVP_PKEY_free(inner);
         return NULL;
     }
-    snprintf(broken, sizeof(broken), "%s: %.220s", device == NULL ? azihsm_rc_name(err.rc) : "", err.text);
+    snprintf(broken, sizeof(broken), "%s: %.220s", device.first == NULL ? azihsm_rc_name(err.rc) : "", err.text);
     struct key *key = finish(provider, type, inner, device, broken);
     if (key != NULL && file->has_hint)
         key_set_hint(key, file->hint);
     return key;
 }
 
-struct key *keyload_device(struct provider *provider, enum key_type type, struct azihsm_key *device,
+struct key *keyload_device(struct provider *provider, enum key_type type, struct device_keys device,
                            const OSSL_PARAM *restrictions)
 {
-    EVP_PKEY *inner = decode_public(provider, azihsm_key_spki(device)), *other;
+    EVP_PKEY *inner = decode_public(provider, azihsm_key_spki(device.first)), *other;
     if (inner != NULL && type == KEY_TYPES)
         type = EVP_PKEY_is_a(inner, "EC") ? KEY_EC : KEY_RSA;
     if (inner != NULL && type == KEY_RSA_PSS) {
@@ -165,7 +178,7 @@ struct key *keyload_device(struct provider *provider, enum key_type type, struct
         if (inner != NULL)
             raise_error(provider, REASON_KEY_TYPE, "the device's key is not of type %s", key_type_name(type));
         EVP_PKEY_free(inner);
-        azihsm_key_free(device);
+        device_keys_free(&device);
         return NULL;
     }
     return finish(provider, type, inner, device, NULL);
@@ -182,7 +195,7 @@ struct key *keyload_blob(struct provider *provider, struct azihsm_bytes blob, co
         azihsm_key_free(device);
         return NULL;
     }
-    return keyload_device(provider, KEY_TYPES, device, NULL);
+    return keyload_device(provider, KEY_TYPES, (struct device_keys){device, NULL}, NULL);
 }
 
 struct key *keyload_tag(struct provider *provider, uint16_t tag, const struct device_choice *choice)
@@ -200,7 +213,7 @@ struct key *keyload_tag(struct provider *provider, uint16_t tag, const struct de
         raise_device(provider, &err, "OpenKey");
         return NULL;
     }
-    return keyload_device(provider, KEY_TYPES, device, NULL);
+    return keyload_device(provider, KEY_TYPES, (struct device_keys){device, NULL}, NULL);
 }
 
 int keyload_deliver(struct key *key, OSSL_CALLBACK *callback, void *arg)
@@ -216,14 +229,6 @@ int keyload_deliver(struct key *key, OSSL_CALLBACK *callback, void *arg)
 }
 
 /* ---- and back ---- */
-
-static unsigned usage_of(const struct azihsm_key *device)
-{
-    uint64_t flags = azihsm_key_flags(device);
-    return ((flags & AZIHSM_ATTR_SIGN) != 0 ? AZIHSM_USAGE_SIGN : 0u) |
-           ((flags & AZIHSM_ATTR_DECRYPT) != 0 ? AZIHSM_USAGE_DECRYPT : 0u) |
-           ((flags & AZIHSM_ATTR_DERIVE) != 0 ? AZIHSM_USAGE_DERIVE : 0u);
-}
 
 int keyload_describe(const struct key *key, struct keyfile *file)
 {
@@ -243,7 +248,9 @@ int keyload_describe(const struct key *key, struct keyfile *file)
         return raise_error(provider, REASON_HOST_CRYPTO, "the public key could not be encoded");
     file->storage = der;
     file->spki = (struct azihsm_bytes){der, (size_t)len};
-    file->usage = usage_of(device);
+    if (key_device_second(key) != NULL)
+        file->second = azihsm_key_blob(key_device_second(key));
+    file->usage = key_usages(device) | key_usages(key_device_second(key));
     file->has_hint = key_hint(key) != NULL;
     if (file->has_hint)
         memcpy(file->hint, key_hint(key), KEYFILE_HINT_SIZE);

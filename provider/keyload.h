@@ -23,7 +23,7 @@ struct key *keyload_tag(struct provider *provider, uint16_t tag, const struct de
  * A key that the device just made or imported; takes over device. type may ask for KEY_RSA_PSS, then restrictions may
  * hold OSSL_PKEY_PARAM_RSA_ parameters for it (else NULL).
  */
-struct key *keyload_device(struct provider *provider, enum key_type type, struct azihsm_key *device,
+struct key *keyload_device(struct provider *provider, enum key_type type, struct device_keys device,
                            const OSSL_PARAM *restrictions);
 
 /*

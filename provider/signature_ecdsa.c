@@ -66,7 +66,8 @@ static int ecdsa_sign(struct signature *ctx, uint8_t *sig, size_t *siglen, const
 
     if (!device_digest(ctx, tbs, tbslen, digest, &input, &hash))
         return 0;
-    if (azihsm_key_ecc_sign(key_device(ctx->key), hash, input, raw, &rawlen, &error) != AZIHSM_OK)
+    if (azihsm_key_ecc_sign(key_device_for(ctx->key, AZIHSM_USAGE_SIGN), hash, input, raw, &rawlen, &error) !=
+        AZIHSM_OK)
         return raise_device(ctx->provider, &error, "EccSign");
     if (rawlen != 2 * key_size(ctx->key))
         return raise_error(ctx->provider, REASON_SIGNATURE, "%zu bytes of r and s", rawlen);

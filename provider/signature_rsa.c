@@ -127,8 +127,8 @@ static int rsa_sign(struct signature *ctx, uint8_t *sig, size_t *siglen, const u
     ok = md != NULL ? encode_digest(ctx, em, tbs, tbslen, md, padding) : encode_bare(ctx, em, tbs, tbslen, padding);
     if (!ok)
         goto done;
-    ok = azihsm_key_rsa_mod_exp(key_device(ctx->key), AZIHSM_RSA_SIGN, (struct azihsm_bytes){em, k}, sig, siglen,
-                                &error) == AZIHSM_OK;
+    ok = azihsm_key_rsa_mod_exp(key_device_for(ctx->key, AZIHSM_USAGE_SIGN), AZIHSM_RSA_SIGN,
+                                (struct azihsm_bytes){em, k}, sig, siglen, &error) == AZIHSM_OK;
     if (!ok)
         raise_device(ctx->provider, &error, "RsaModExp");
     else if (*siglen != k)

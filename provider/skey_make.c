@@ -42,7 +42,7 @@ static int wanted_begin(struct wanted *wanted, const OSSL_PARAM params[])
         return raise_error(wanted->provider, REASON_PARAMETER, "%s: expected a number of bytes", length->key);
     if (!genoptions_set(wanted->provider, &wanted->options, params))
         return 0;
-    if (options->usage != 0 || options->input_key != NULL || options->masked_key != NULL)
+    if (options->usages != 0 || options->input_key != NULL || options->masked_key != NULL)
         return raise_error(wanted->provider, REASON_PARAMETER,
                            "%s, %s and %s are not for secret keys: a kind has one use, and " KEYMGMT_IMPORT
                            " takes the bytes of a key",

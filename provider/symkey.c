@@ -37,6 +37,12 @@ static int path_of(struct provider *provider, const struct uri *uri, char *path,
     return ok || raise_error(provider, REASON_FILE, "the path is too long");
 }
 
+/* A key pair that also signs has its second masked key for what is done here: agree on secrets. */
+static struct azihsm_bytes blob_for(const struct keyfile *file)
+{
+    return file->second.len > 0 ? file->second : file->blob;
+}
+
 static struct azihsm_key *from_file(struct provider *provider, struct azihsm_client *client, const struct uri *uri)
 {
     struct azihsm_error error = {0};
@@ -52,7 +58,7 @@ static struct azihsm_key *from_file(struct provider *provider, struct azihsm_cli
         raise_error(provider, REASON_FILE, "%s", why);
     else if (keyfile_parse((struct azihsm_bytes){data, len}, &file, why, sizeof(why)) != KEYFILE_OK)
         raise_error(provider, REASON_KEY_FILE, "%.120s: %s", path, why[0] == '\0' ? "not a key file of a device" : why);
-    else if (azihsm_key_from_blob(client, file.blob, file.spki, &key, &error) != AZIHSM_OK)
+    else if (azihsm_key_from_blob(client, blob_for(&file), file.spki, &key, &error) != AZIHSM_OK)
         raise_device(provider, &error, "key file");
     keyfile_clear(&file);
     OPENSSL_clear_free(data, len);

@@ -119,20 +119,24 @@ static const struct generate_type {
 static int generate_run(struct tool *tool, const struct generate *generate, const struct generate_type *type)
 {
     const char *usage = generate->usage != NULL ? generate->usage : type->usage;
+    unsigned usages = keys_usages(usage);
     struct azihsm_key_spec spec;
     struct azihsm_key *key = NULL;
     char path[512];
     int status;
 
-    if (!keys_spec(usage, generate->label, generate->tag, &spec))
+    if (usages == 0 || !keys_spec(generate->label, generate->tag, &spec))
         return TOOL_USAGE;
+    if ((usages & (usages - 1)) != 0)
+        return tool_complain(TOOL_USAGE, "a key that the device makes has one --usage; one with two is imported");
+    spec.usage = (enum azihsm_usage)usages;
     status = keys_target(tool, &generate->target, path, sizeof(path));
     if (status == TOOL_OK && tool_client(tool) == NULL)
         status = tool_fail(tool, tool->err.rc);
     if (status == TOOL_OK)
         status = type->make(tool, generate, &spec, &key);
     if (status == TOOL_OK)
-        status = keys_save(tool, key, spec.usage, path);
+        status = keys_save(tool, &(struct key_pair){key, NULL}, usages, path);
     azihsm_key_free(key);
     return status;
 }

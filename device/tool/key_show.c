@@ -23,16 +23,21 @@ static int show_public(const struct keyfile *file, const char *path)
     return status;
 }
 
-static int show_check(struct tool *tool, const char *name)
+/* Every masked key of the file. */
+static int show_check(struct tool *tool, const struct keyfile *file)
 {
-    struct azihsm_key *key = NULL;
-    azihsm_rc rc;
-    int status = keys_open(tool, name, &key);
+    const struct azihsm_bytes blobs[] = {file->blob, file->second};
+    struct azihsm_client *client = tool_client(tool);
+    azihsm_rc rc = client != NULL ? AZIHSM_OK : tool->err.rc;
 
-    if (status != TOOL_OK)
-        return status;
-    rc = azihsm_key_load(key, &tool->err);
-    azihsm_key_free(key);
+    for (size_t i = 0; rc == AZIHSM_OK && i < 2 && blobs[i].len > 0; i++) {
+        struct azihsm_key *key = NULL;
+
+        rc = azihsm_key_from_blob(client, blobs[i], file->spki, &key, &tool->err);
+        if (rc == AZIHSM_OK)
+            rc = azihsm_key_load(key, &tool->err);
+        azihsm_key_free(key);
+    }
     return rc == AZIHSM_OK ? TOOL_OK : tool_fail(tool, rc);
 }
 
@@ -54,7 +59,7 @@ int key_show(struct tool *tool, int argc, char **argv)
     if (public_path != NULL)
         status = show_public(&file, public_path);
     if (status == TOOL_OK && check)
-        status = show_check(tool, name);
+        status = show_check(tool, &file);
     if (status == TOOL_OK && public_path == NULL) {
         output_begin(&tool->out, tool->json);
         output_text(&tool->out, "file", path);

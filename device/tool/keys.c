@@ -110,14 +110,17 @@ int keys_open(struct tool *tool, const char *name, struct azihsm_key **out)
 
 /* ---- writing ---- */
 
-static bool keys_encode(struct tool *tool, struct azihsm_key *key, enum azihsm_usage usage, uint8_t **pem, size_t *len)
+static bool keys_encode(struct tool *tool, const struct key_pair *keys, unsigned usages, uint8_t **pem, size_t *len)
 {
+    struct azihsm_key *key = keys->first;
     struct azihsm_bytes label = azihsm_key_label(key);
-    struct keyfile file = {.blob = azihsm_key_blob(key), .spki = azihsm_key_spki(key), .usage = (unsigned)usage};
+    struct keyfile file = {.blob = azihsm_key_blob(key), .spki = azihsm_key_spki(key), .usage = usages};
     unsigned char *algorithm = NULL;
     int algorithm_len = 0;
     bool ok = true;
 
+    if (keys->second != NULL)
+        file.second = azihsm_key_blob(keys->second);
     snprintf(file.label, sizeof(file.label), "%.*s", (int)label.len, label.len > 0 ? (const char *)label.data : "");
     /* The hint only helps messages: a device that cannot tell it still has the key. */
     file.has_hint = azihsm_client_device_hint(tool->client, file.hint, NULL) == AZIHSM_OK;
@@ -131,20 +134,20 @@ static bool keys_encode(struct tool *tool, struct azihsm_key *key, enum azihsm_u
     return ok;
 }
 
-int keys_save(struct tool *tool, struct azihsm_key *key, enum azihsm_usage usage, const char *path)
+int keys_save(struct tool *tool, const struct key_pair *keys, unsigned usages, const char *path)
 {
     char description[64];
     uint8_t *pem = NULL;
     size_t len = 0;
     int status;
 
-    if (!keys_encode(tool, key, usage, &pem, &len))
+    if (!keys_encode(tool, keys, usages, &pem, &len))
         return tool_complain(TOOL_FAILED, "the key cannot be written as a key file");
     status = tool_write_file(path, (struct azihsm_bytes){pem, len}, true);
     OPENSSL_clear_free(pem, len);
     if (status != TOOL_OK || strcmp(path, "-") == 0)
         return status;
-    keys_describe(azihsm_key_kind(key), description, sizeof(description));
+    keys_describe(azihsm_key_kind(keys->first), description, sizeof(description));
     output_begin(&tool->out, tool->json);
     output_text(&tool->out, "file", path);
     output_text(&tool->out, "type", description);
@@ -170,19 +173,43 @@ void keys_describe(uint32_t kind, char *out, size_t size)
 
 static const struct keys_usage_name {
     const char *name;
-    enum azihsm_usage usage;
-} keys_usages[] = {{"sign", AZIHSM_USAGE_SIGN}, {"decrypt", AZIHSM_USAGE_DECRYPT}, {"derive", AZIHSM_USAGE_DERIVE}};
+    unsigned usage;
+} keys_usage_names[] = {
+    {"sign", AZIHSM_USAGE_SIGN}, {"decrypt", AZIHSM_USAGE_DECRYPT}, {"derive", AZIHSM_USAGE_DERIVE}};
+enum { KEYS_USAGES = sizeof(keys_usage_names) / sizeof(keys_usage_names[0]) };
 
-enum azihsm_usage keys_usage(const char *text)
+unsigned keys_usages(const char *text)
 {
-    size_t i;
+    unsigned usages = 0;
+    const char *word = text;
+    size_t i, len;
 
-    for (i = 0; i < sizeof(keys_usages) / sizeof(keys_usages[0]); i++) {
-        if (strcmp(keys_usages[i].name, text) == 0)
-            return keys_usages[i].usage;
+    for (; *word != '\0'; word += len + (word[len] == ',')) {
+        len = strcspn(word, ",");
+        for (i = 0; i < KEYS_USAGES; i++) {
+            if (strlen(keys_usage_names[i].name) == len && strncmp(keys_usage_names[i].name, word, len) == 0)
+                break;
+        }
+        if (i == KEYS_USAGES)
+            break;
+        usages |= keys_usage_names[i].usage;
     }
-    tool_complain(0, "--usage must be sign, decrypt or derive, not \"%s\"", text);
+    if (*word == '\0' && usages != 0)
+        return usages;
+    tool_complain(0, "--usage must be sign, decrypt or derive (or two of them with a comma), not \"%s\"", text);
     return 0;
+}
+
+/* "sign", "sign,decrypt" ... */
+static void keys_usage_text(unsigned usages, char *out, size_t size)
+{
+    size_t i, used = 0;
+
+    out[0] = '\0';
+    for (i = 0; i < KEYS_USAGES && used < size; i++) {
+        if ((usages & keys_usage_names[i].usage) != 0)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", used > 0 ? "," : "", keys_usage_names[i].name);
+    }
 }
 
 uint32_t keys_hash(const char *name)
@@ -201,12 +228,12 @@ uint32_t keys_hash(const char *name)
     return 0;
 }
 
-bool keys_spec(const char *usage, const char *label, const char *tag, struct azihsm_key_spec *out)
+bool keys_spec(const char *label, const char *tag, struct azihsm_key_spec *out)
 {
     uint64_t number = 0;
 
-    *out = (struct azihsm_key_spec){.usage = keys_usage(usage), .label = label};
-    if (out->usage == 0 || (tag != NULL && !tool_number("tag", tag, 1, UINT16_MAX, &number)))
+    *out = (struct azihsm_key_spec){.label = label};
+    if (tag != NULL && !tool_number("tag", tag, 1, UINT16_MAX, &number))
         return false;
     if (label != NULL && strlen(label) > AZIHSM_KEY_LABEL_MAX) {
         tool_complain(0, "--label has more than %d bytes", AZIHSM_KEY_LABEL_MAX);
@@ -219,8 +246,7 @@ bool keys_spec(const char *usage, const char *label, const char *tag, struct azi
 void keys_print(struct output *out, const struct keyfile *file)
 {
     struct azihsm_masked_key masked;
-    char description[64] = "unknown";
-    size_t i;
+    char description[64] = "unknown", usage[32];
 
     if (azihsm_masked_key_parse(file->blob, &masked) == AZIHSM_OK) {
         uint64_t flags = azihsm_attributes_flags(masked.metadata.attributes);
@@ -233,10 +259,9 @@ void keys_print(struct output *out, const struct keyfile *file)
     } else {
         output_text(out, "type", "not a masked key");
     }
-    for (i = 0; i < sizeof(keys_usages) / sizeof(keys_usages[0]); i++) {
-        if ((file->usage & (unsigned)keys_usages[i].usage) != 0)
-            output_text(out, "usage", keys_usages[i].name);
-    }
+    keys_usage_text(file->usage, usage, sizeof(usage));
+    if (usage[0] != '\0')
+        output_text(out, "usage", usage);
     if (file->label[0] != '\0')
         output_text(out, "label", file->label);
     if (file->has_hint)

@@ -25,17 +25,22 @@ int keys_read(const char *path, struct keyfile *out);
 /* The key file as a key of the device; azihsm_key_free when TOOL_OK. */
 int keys_open(struct tool *tool, const char *name, struct azihsm_key **out);
 
-/* Writes the key file of a key that was just made, and says so. */
-int keys_save(struct tool *tool, struct azihsm_key *key, enum azihsm_usage usage, const char *path);
+/* A private key in the device, once for each use that it has (the device gives a key one); second is mostly NULL. */
+struct key_pair {
+    struct azihsm_key *first, *second;
+};
+
+/* Writes the key file of a key that was just made, and says so. usages: AZIHSM_USAGE_ bits. */
+int keys_save(struct tool *tool, const struct key_pair *keys, unsigned usages, const char *path);
 
 /* "EC P-256", "RSA 2048", "AES 256": into out. */
 void keys_describe(uint32_t kind, char *out, size_t size);
-/* "sign", "decrypt", "derive"; 0 when it is none of them, with a message. */
-enum azihsm_usage keys_usage(const char *text);
+/* AZIHSM_USAGE_ bits of "sign", "decrypt", "derive", or two of them with a comma; 0 when it is none, with a message. */
+unsigned keys_usages(const char *text);
 /* enum azihsm_hash of sha1, sha256, sha384, sha512; 0 with a message. */
 uint32_t keys_hash(const char *name);
-/* The values of key_spec common to generate and import: usage, label, tag. */
-bool keys_spec(const char *usage, const char *label, const char *tag, struct azihsm_key_spec *out);
+/* What generate and import have in common in a key_spec: label and tag. */
+bool keys_spec(const char *label, const char *tag, struct azihsm_key_spec *out);
 /* Prints what a key file says, inside the current object. */
 void keys_print(struct output *out, const struct keyfile *file);
 

@@ -42,6 +42,12 @@ run_all() {
         check "$kind: imported-$name has the same public key" cmp "$T/soft.pub" "$T/imported.pub"
     done
     check "$kind: imported keys are accepted" tool key show imported-der --check
+    check "$kind: an RSA key keeps both its uses" sh -c "$azihsm --keys $T/keys key show imported-pem | grep -q 'usage: sign,decrypt'"
+    check "$kind: both are accepted" tool key show imported-pem --check
+    check "$kind: or gets one" tool key import --in "$T/soft.pem" --usage decrypt one-use
+    check "$kind: and no more" sh -c "$azihsm --keys $T/keys key show one-use | grep -q 'usage: decrypt$'"
+    refuse 2 "$kind: a use that is none" "sign, decrypt or derive" tool key import --in "$T/soft.pem" --usage sign,shine no
+    refuse 2 "$kind: two uses of a key that is generated" "one --usage" tool key generate --usage sign,derive no
     echo wrong >"$T/password2"
     refuse 1 "$kind: a wrong password" "password" tool key import --in "$T/encrypted.pem" --password-file "$T/password2" no
     refuse 1 "$kind: no key in the file" "no private key" tool key import --in "$T/soft.crt" no

@@ -4,6 +4,7 @@
  */
 #include "support.h"
 
+#include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,6 +99,66 @@ static void test_carried(void **state)
                 EVP_PKEY_free(copy);
                 EVP_PKEY_free(key);
             }
+}
+
+/* OAEP there and back. */
+static bool decrypts(OSSL_LIB_CTX *ctx, EVP_PKEY *key)
+{
+    EVP_PKEY_CTX *to = EVP_PKEY_CTX_new_from_pkey(software(), public_of(key), NULL);
+    EVP_PKEY_CTX *from = EVP_PKEY_CTX_new_from_pkey(ctx, key, NULL);
+    uint8_t sealed[512], out[512];
+    size_t len = sizeof(sealed), outlen = sizeof(out);
+    bool ok = EVP_PKEY_encrypt_init(to) == 1 && EVP_PKEY_CTX_set_rsa_padding(to, RSA_PKCS1_OAEP_PADDING) == 1 &&
+              EVP_PKEY_encrypt(to, sealed, &len, (const uint8_t *)"secret", 6) == 1;
+
+    ok = ok && EVP_PKEY_decrypt_init(from) == 1 && EVP_PKEY_CTX_set_rsa_padding(from, RSA_PKCS1_OAEP_PADDING) == 1 &&
+         EVP_PKEY_decrypt(from, out, &outlen, sealed, len) == 1 && outlen == 6 && memcmp(out, "secret", 6) == 0;
+    EVP_PKEY_CTX_free(from);
+    EVP_PKEY_CTX_free(to);
+    return ok;
+}
+
+/* Through the key file that a program would load. */
+static EVP_PKEY *written_and_read(OSSL_LIB_CTX *ctx, EVP_PKEY *key)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    EVP_PKEY *again;
+
+    good(PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL));
+    again = PEM_read_bio_PrivateKey_ex(bio, NULL, NULL, NULL, ctx, NULL);
+    BIO_free(bio);
+    good(again != NULL);
+    return again;
+}
+
+/* An RSA key that is imported keeps both uses it had, although the device gives a key one: also in its file. */
+static void test_two_uses(void **state)
+{
+    OSSL_LIB_CTX *ctx = order("default-first");
+    EVP_PKEY *soft = make_key(software(), NULL, "RSA-2048"), *pss = make_key(software(), NULL, "PSS-2048");
+    EVP_PKEY *key = import(ctx, "provider=azihsm", "RSA-2048", soft, EVP_PKEY_KEYPAIR, "device"), *again, *dup;
+    EVP_PKEY *only = import(ctx, "provider=azihsm", "PSS-2048", pss, EVP_PKEY_KEYPAIR, "device");
+    long unmasked;
+
+    (void)state;
+    good(key != NULL && only != NULL);
+    assert_true(is_in_device(key) && signs(key, ctx) && decrypts(ctx, key));
+    again = written_and_read(ctx, key);
+    unmasked = device_requests("UnmaskKey");
+    assert_true(signs(again, ctx));
+    assert_int_equal(device_requests("UnmaskKey"), unmasked + 1); /* only what is used is loaded */
+    assert_true(decrypts(ctx, again));
+    assert_int_equal(device_requests("UnmaskKey"), unmasked + 2);
+    dup = EVP_PKEY_dup(again);
+    EVP_PKEY_free(again);
+    good(dup != NULL);
+    assert_true(signs(dup, ctx) && decrypts(ctx, dup));
+    assert_true(signs(only, ctx));
+    EVP_PKEY_free(dup);
+    EVP_PKEY_free(only);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(pss);
+    EVP_PKEY_free(soft);
 }
 
 static void test_public(void **state)
@@ -226,11 +287,8 @@ static void test_template(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_carried),
-        cmocka_unit_test(test_public),
-        cmocka_unit_test(test_into_device),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_explicit_parameters),
+        cmocka_unit_test(test_carried),     cmocka_unit_test(test_two_uses), cmocka_unit_test(test_public),
+        cmocka_unit_test(test_into_device), cmocka_unit_test(test_refused),  cmocka_unit_test(test_explicit_parameters),
         cmocka_unit_test(test_template),
     };
 

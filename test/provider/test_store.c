@@ -205,6 +205,14 @@ static void test_usage(void **state)
     assert_null(GENERATE("EC", "azihsm.key_usage", "digitalSignature,keyAgreement"));
     assert_true(error_says("one use"));
     ERR_clear_error();
+    /* generated on the host, because the device makes keys of one use only */
+    EVP_PKEY *both = GENERATE("RSA", "azihsm.key_usage", "digitalSignature,keyEncipherment", "azihsm.name", "both");
+    good(both != NULL);
+    check_same("azihsm://both", both);
+    EVP_PKEY_free(both);
+    assert_null(GENERATE("RSA", "azihsm.key_usage", "sign,decrypt", "azihsm.masked_key", in_dir("both.bin")));
+    assert_true(error_says("one use"));
+    ERR_clear_error();
     EVP_PKEY_free(derives);
     EVP_PKEY_free(decrypts);
 }

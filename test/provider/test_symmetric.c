@@ -477,7 +477,8 @@ static size_t shared_secret(EVP_PKEY *mine, uint8_t *secret)
     return len;
 }
 
-static void test_derived_keys(void **state)
+/* With azihsm://agree as the private key. */
+static void check_derivations(void)
 {
     static const struct {
         const char *type, *digest;
@@ -488,9 +489,7 @@ static void test_derived_keys(void **state)
                                                                                         c2[DATA + 16];
     size_t secretlen;
 
-    (void)state;
     RAND_bytes(in, sizeof(in));
-    tool("key generate agree --type ec --curve P-256 --usage derive");
     secretlen = shared_secret(mine, secret);
     for (size_t d = 0; d < DERIVATIONS; d++) {
         for (size_t m = 0; m < 3; m++) {
@@ -513,6 +512,31 @@ static void test_derived_keys(void **state)
         assert_memory_equal(c1, c2, len);
     }
     EVP_PKEY_free(mine);
+}
+
+static void test_derived_keys(void **state)
+{
+    (void)state;
+    tool("key generate agree --type ec --curve P-256 --usage derive");
+    check_derivations();
+}
+
+/* A key that was imported to sign and to agree is two keys of the device; the right one derives. */
+static void test_derived_by_two_uses(void **state)
+{
+    EVP_PKEY *soft = make_key(software(), NULL, "P-256");
+    char path[512];
+    FILE *file;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/agree.soft", getenv("AZIHSM_TEST_DIR"));
+    file = fopen(path, "w");
+    assert_non_null(file);
+    good(PEM_write_PrivateKey(file, soft, NULL, NULL, 0, NULL, NULL));
+    assert_int_equal(fclose(file), 0);
+    EVP_PKEY_free(soft);
+    tool("key import agree --force --usage sign,derive --in agree.soft");
+    check_derivations();
 }
 
 /* ---- what does not fit is refused, with a word on why ---- */
@@ -578,6 +602,7 @@ int main(void)
         cmocka_unit_test(test_gcm),
         cmocka_unit_test(test_xts),
         cmocka_unit_test(test_derived_keys),
+        cmocka_unit_test(test_derived_by_two_uses),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_off_by_default),
     };

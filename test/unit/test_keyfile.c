@@ -46,6 +46,9 @@ static void check_same(const struct keyfile *a, const struct keyfile *b)
 {
     assert_int_equal(a->blob.len, b->blob.len);
     assert_memory_equal(a->blob.data, b->blob.data, b->blob.len);
+    assert_int_equal(a->second.len, b->second.len);
+    if (b->second.len > 0)
+        assert_memory_equal(a->second.data, b->second.data, b->second.len);
     assert_int_equal(a->spki.len, b->spki.len);
     assert_memory_equal(a->spki.data, b->spki.data, b->spki.len);
     assert_int_equal(a->usage, b->usage);
@@ -70,6 +73,8 @@ static void test_round_trip(void **state)
             memset(file.hint, 0, sizeof(file.hint));
         if (i == 2)
             file.label[0] = '\0';
+        if (i == 4) /* two uses, two masked keys */
+            file.second = (struct azihsm_bytes){blob + 1, sizeof(blob) - 1};
         assert_true(keyfile_encode(&file, &der, &der_len));
         assert_int_equal(keyfile_decode((struct azihsm_bytes){der, der_len}, &der_read, why, sizeof(why)), KEYFILE_OK);
         check_same(&der_read, &file);
