@@ -44,7 +44,7 @@ struct fake {
     _Atomic(void *) last_family;
 };
 
-static const uint8_t fake_credential[QUEUE_CREDENTIAL_SIZE] = "0123456789abcdefFEDCBA9876543210";
+static const uint8_t fake_credential[QUEUE_CREDENTIAL_SIZE] = "0123456789abcdefFEDCBA987654321";
 
 static inline azihsm_rc fake_admit(void *ctx, const struct queue_peer *peer, const char *partition,
                                    struct queue_admission *out)

@@ -93,7 +93,7 @@ static struct emu_device *start(enum azihsm_device_kind kind, unsigned tables, s
     return device;
 }
 
-static void stop(struct emu_device *device, struct emu_owner *owner, struct emu_client *client)
+static void finish(struct emu_device *device, struct emu_owner *owner, struct emu_client *client)
 {
     emu_detach(client);
     emu_owner_free(owner);
@@ -129,7 +129,7 @@ static void test_entries(void **state)
     assert_int_equal(emu_aes_generate(&client, AZIHSM_AES_SIZE_128, EMU_ENC_DEC, 0, &key), AZIHSM_OK);
     assert_int_equal(key.id, 300);
     emu_detach(&other);
-    stop(device, &owner, &client);
+    finish(device, &owner, &client);
 }
 
 static void test_bytes(void **state)
@@ -166,7 +166,7 @@ static void test_bytes(void **state)
                      AZIHSM_OK);
     for (int i = 0; i < 7; i++)
         emu_detach(&others[i]);
-    stop(device, &owner, &client);
+    finish(device, &owner, &client);
 }
 
 /* ---- tags ---- */
@@ -399,7 +399,7 @@ static void test_pending_key(void **state)
     assert_int_equal(emu_unwrapping_key(&client, &kek), AZIHSM_STATUS_PENDING_KEY_GENERATION);
     assert_int_equal(emu_unwrapping_key(&client, &kek), AZIHSM_STATUS_PENDING_KEY_GENERATION);
     assert_int_equal(emu_unwrapping_key(&client, &kek), AZIHSM_OK);
-    stop(device, &owner, &client);
+    finish(device, &owner, &client);
 }
 
 int main(void)
