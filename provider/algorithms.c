@@ -67,6 +67,13 @@ static const OSSL_ALGORITHM stores[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+/* Offered only with `pkcs11-uris = yes`: the scheme belongs to pkcs11-provider where there is one. */
+static const OSSL_ALGORITHM stores_with_pkcs11[] = {
+    {"azihsm", OURS, store_azihsm, "keys by azihsm: URI"},
+    {"pkcs11", OURS, store_pkcs11, "keys by pkcs11: URI"},
+    {NULL, NULL, NULL, NULL},
+};
+
 /* clang-format off */
 #define PLAIN_SIGNATURES                                                                                               \
     {"ECDSA", OURS, signature_ecdsa_functions, "ECDSA, device and software keys"},                                     \
@@ -186,9 +193,12 @@ static const struct {
     {OSSL_OP_SKEYMGMT, true, secret_key_managers, CORE_VERSION(3, 5)},
 };
 
-const OSSL_ALGORITHM *algorithms_query(int operation_id, bool symmetric, unsigned core_version, int *no_cache)
+const OSSL_ALGORITHM *algorithms_query(int operation_id, bool symmetric, bool pkcs11, unsigned core_version,
+                                       int *no_cache)
 {
     *no_cache = 0;
+    if (operation_id == OSSL_OP_STORE && pkcs11)
+        return stores_with_pkcs11;
     for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
         if (operations[i].operation_id == operation_id && (symmetric || !operations[i].symmetric) &&
             core_version >= operations[i].since)

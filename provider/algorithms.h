@@ -30,10 +30,11 @@ extern const OSSL_DISPATCH skeymgmt_aes_functions[], skeymgmt_aes128_cbc_functio
 extern const OSSL_DISPATCH cipher_aes256_gcm_functions[], cipher_aes256_xts_functions[];
 
 /*
- * The operation's table; a constant. NULL when we have nothing of the kind. symmetric: the configuration's switch;
- * core_version: of the libcrypto that asks (newer.h).
+ * The operation's table; a constant. NULL when we have nothing of the kind. symmetric, pkcs11: the configuration's
+ * switches; core_version: of the libcrypto that asks (newer.h).
  */
-const OSSL_ALGORITHM *algorithms_query(int operation_id, bool symmetric, unsigned core_version, int *no_cache);
+const OSSL_ALGORITHM *algorithms_query(int operation_id, bool symmetric, bool pkcs11, unsigned core_version,
+                                       int *no_cache);
 
 /* Key type of the TLS groups we announce (capabilities.c). */
 #define GROUP_KEY_TYPE "AZIHSM-GROUP-EC"
@@ -47,5 +48,6 @@ extern const OSSL_DISPATCH encoder_specific_der[], encoder_specific_pem[];
 extern const OSSL_DISPATCH encoder_public_der[], encoder_public_pem[], encoder_text[];
 extern const OSSL_DISPATCH decoder_pem[], decoder_info[], decoder_ec[], decoder_rsa[], decoder_pss[];
 extern const OSSL_DISPATCH store_azihsm[];
+extern const OSSL_DISPATCH store_pkcs11[];
 
 #endif

@@ -160,6 +160,7 @@ static const struct key_row rows[] = {
     {"async", parse_bool, AT(async), bool_words},
     {"timeout", parse_timeout, AT(timeout_ms), NULL},
     {"autostart", parse_bool, AT(autostart), bool_words},
+    {"pkcs11-uris", parse_bool, AT(pkcs11), bool_words},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 

@@ -25,6 +25,7 @@ struct config {
     unsigned symmetric; /* bool: offer the operations with symmetric device keys */
     unsigned async;     /* bool: pause inside an ASYNC_JOB */
     unsigned autostart; /* bool */
+    unsigned pkcs11;    /* bool: answer for pkcs11: URIs too */
     unsigned timeout_ms;
     unsigned trace;   /* AZIHSM_TRACE_ bits */
     char *trace_file; /* NULL = stderr */

@@ -53,7 +53,8 @@ static int get_params(void *provctx, OSSL_PARAM params[])
 
 static const OSSL_ALGORITHM *query_operation(void *provctx, int operation_id, int *no_cache)
 {
-    return algorithms_query(operation_id, provider_config(provctx)->symmetric != 0, provider_core_version(provctx),
+    const struct config *config = provider_config(provctx);
+    return algorithms_query(operation_id, config->symmetric != 0, config->pkcs11 != 0, provider_core_version(provctx),
                             no_cache);
 }
 

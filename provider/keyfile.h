@@ -56,6 +56,8 @@ enum keyfile_result keyfile_read(const char *path, uint8_t **data, size_t *len, 
 bool keyfile_write(const char *path, struct azihsm_bytes data, char *why, size_t why_size);
 /* The same, but never in the place of a file that exists: it may be the only copy of a key. */
 bool keyfile_create(const char *path, struct azihsm_bytes data, char *why, size_t why_size);
+/* Removes a regular file (not a link to one), for good when it returns. */
+bool keyfile_remove(const char *path, char *why, size_t why_size);
 
 /* ---- names in the key directory ---- */
 

@@ -154,6 +154,24 @@ bool keyfile_create(const char *path, struct azihsm_bytes data, char *why, size_
     return write_file(path, data, false, why, why_size);
 }
 
+bool keyfile_remove(const char *path, char *why, size_t why_size)
+{
+    struct stat info;
+    const char *wrong = NULL;
+
+    if (lstat(path, &info) != 0)
+        wrong = strerror(errno);
+    else if (!S_ISREG(info.st_mode))
+        wrong = "not a regular file";
+    else if (unlink(path) != 0)
+        wrong = strerror(errno);
+    if (wrong != NULL)
+        complain(why, why_size, path, wrong);
+    else
+        sync_directory(path);
+    return wrong == NULL;
+}
+
 bool keyfile_name_valid(const char *name)
 {
     size_t len = strlen(name);

@@ -1,5 +1,5 @@
 /*
- * What OpenSSL has had since 3.4 and later, for builds against older headers: numbers and function types of the
+ * What OpenSSL has had since 3.2 and later, for builds against older headers: numbers and function types of the
  * dispatch only, no function of libcrypto. They are part of libcrypto's ABI and do not change. Whether the core of a
  * process knows them is asked at run time (provider_core_version): one binary serves all.
  */
@@ -11,6 +11,17 @@
 #include <openssl/core_names.h>
 
 #define CORE_VERSION(major, minor) ((unsigned)(major) << 8 | (unsigned)(minor))
+
+/* ---- 3.2: stores that delete, and open with all parameters at once ---- */
+
+#ifndef OSSL_FUNC_STORE_DELETE
+#define OSSL_FUNC_STORE_DELETE  9
+#define OSSL_FUNC_STORE_OPEN_EX 10
+typedef int OSSL_FUNC_store_delete_fn(void *provctx, const char *uri, const OSSL_PARAM params[],
+                                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg);
+typedef void *OSSL_FUNC_store_open_ex_fn(void *provctx, const char *uri, const OSSL_PARAM params[],
+                                         OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg);
+#endif
 
 /* ---- 3.4: signatures of messages, algorithms that include the digest ---- */
 

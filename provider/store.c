@@ -1,10 +1,13 @@
 /*
- * The OSSL_STORE loader of azihsm: URIs (uri.h): one key, or the names of all keys in the key directory.
+ * The OSSL_STORE loaders of azihsm: URIs (uri.h): one key, or the names of all keys in the key directory; and of the
+ * pkcs11: URIs that mean the same, where the configuration asks for it. Deleting is here too: a key file, or the named
+ * key in the device.
  */
 #include "algorithms.h"
 #include "config.h"
 #include "keyload.h"
 #include "keymgmt.h"
+#include "newer.h"
 #include "uri.h"
 
 #include <dirent.h>
@@ -18,6 +21,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { PATH_SIZE = 1024 };
+
 struct store {
     struct provider *provider;
     struct uri uri;
@@ -27,7 +32,9 @@ struct store {
     int count, next;
 };
 
-static OSSL_FUNC_store_open_fn store_open;
+static OSSL_FUNC_store_open_fn azihsm_open, pkcs11_open;
+static OSSL_FUNC_store_open_ex_fn azihsm_open_ex, pkcs11_open_ex;
+static OSSL_FUNC_store_delete_fn azihsm_delete, pkcs11_delete;
 static OSSL_FUNC_store_settable_ctx_params_fn store_settable;
 static OSSL_FUNC_store_set_ctx_params_fn store_set_params;
 static OSSL_FUNC_store_load_fn store_load;
@@ -50,19 +57,54 @@ static int list_begin(struct store *store)
     return raise_error(store->provider, REASON_FILE, "key directory %.100s: %s", directory, strerror(errno));
 }
 
-static void *store_open(void *provctx, const char *text)
+typedef bool uri_parser(const char *text, struct uri *uri, char *why, size_t why_size);
+
+static struct store *store_new(struct provider *provider, const char *text, uri_parser *parse)
 {
     struct store *store = OPENSSL_zalloc(sizeof(*store));
     char why[200] = "";
     if (store == NULL)
         return NULL;
-    store->provider = provctx;
-    if (!uri_parse(text, &store->uri, why, sizeof(why)))
-        raise_error(store->provider, REASON_URI, "%.*s: %s", uri_shown(text), text, why);
-    else if (store->uri.kind != URI_LIST || list_begin(store))
+    store->provider = provider;
+    if (parse(text, &store->uri, why, sizeof(why)))
+        return store;
+    raise_error(provider, REASON_URI, "%.*s: %s", uri_shown(text), text, why);
+    store_close(store);
+    return NULL;
+}
+
+static void *open_with(void *provctx, const char *text, const OSSL_PARAM params[], uri_parser *parse)
+{
+    struct store *store = store_new(provctx, text, parse);
+    if (store == NULL || (store_set_params(store, params) && (store->uri.kind != URI_LIST || list_begin(store))))
         return store;
     store_close(store);
     return NULL;
+}
+
+static void *azihsm_open(void *provctx, const char *text)
+{
+    return open_with(provctx, text, NULL, uri_parse);
+}
+
+static void *pkcs11_open(void *provctx, const char *text)
+{
+    return open_with(provctx, text, NULL, uri_parse_pkcs11);
+}
+
+/* No passphrase: a credential comes from pin-source, or azihsmd knows the user. */
+static void *azihsm_open_ex(void *provctx, const char *text, const OSSL_PARAM params[],
+                            OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_arg)
+{
+    (void)passphrase, (void)passphrase_arg;
+    return open_with(provctx, text, params, uri_parse);
+}
+
+static void *pkcs11_open_ex(void *provctx, const char *text, const OSSL_PARAM params[],
+                            OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_arg)
+{
+    (void)passphrase, (void)passphrase_arg;
+    return open_with(provctx, text, params, uri_parse_pkcs11);
 }
 
 static int store_close(void *ctx)
@@ -86,7 +128,7 @@ static const OSSL_PARAM *store_settable(void *provctx)
 static int store_set_params(void *ctx, const OSSL_PARAM params[])
 {
     struct store *store = ctx;
-    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
+    const OSSL_PARAM *p = params == NULL ? NULL : OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
     return p == NULL || OSSL_PARAM_get_int(p, &store->expect);
 }
 
@@ -149,22 +191,27 @@ static struct key *key_of_bytes(struct store *store, struct azihsm_bytes data, c
     return key;
 }
 
+/* The key file that the URI names, whether it is there or not. */
+static int path_of(const struct store *store, char path[PATH_SIZE])
+{
+    const struct uri *uri = &store->uri;
+    bool fits = uri->kind == URI_NAME
+                    ? keyfile_locate(provider_config(store->provider)->keys, uri->target, path, PATH_SIZE)
+                    : snprintf(path, PATH_SIZE, "%s", uri->target) < PATH_SIZE;
+    return fits ? 1 : raise_error(store->provider, REASON_FILE, "the path is too long");
+}
+
 static struct key *key_of_file(struct store *store, const struct device_choice *choice)
 {
-    struct provider *provider = store->provider;
-    char path[1024], why[200] = "";
+    char path[PATH_SIZE], why[200] = "";
     uint8_t *data = NULL;
     size_t len = 0;
     struct key *key;
-    bool named = store->uri.kind == URI_NAME;
 
-    if (named ? !keyfile_locate(provider_config(provider)->keys, store->uri.target, path, sizeof(path))
-              : snprintf(path, sizeof(path), "%s", store->uri.target) >= (int)sizeof(path)) {
-        raise_error(provider, REASON_FILE, "the path is too long");
+    if (!path_of(store, path))
         return NULL;
-    }
     if (keyfile_read(path, &data, &len, why, sizeof(why)) != KEYFILE_OK) {
-        raise_error(provider, REASON_FILE, "%s", why);
+        raise_error(store->provider, REASON_FILE, "%s", why);
         return NULL;
     }
     key = key_of_bytes(store, (struct azihsm_bytes){data, len}, path, choice);
@@ -172,9 +219,14 @@ static struct key *key_of_file(struct store *store, const struct device_choice *
     return key;
 }
 
+static struct device_choice choice_of(const struct store *store)
+{
+    return (struct device_choice){store->uri.device, store->uri.partition, store->uri.pin_source};
+}
+
 static struct key *load_key(struct store *store)
 {
-    const struct device_choice choice = {store->uri.device, store->uri.partition, store->uri.pin_source};
+    const struct device_choice choice = choice_of(store);
     struct key *key = store->uri.kind == URI_TAG ? keyload_tag(store->provider, store->uri.tag, &choice)
                                                  : key_of_file(store, &choice);
     if (key != NULL && store->uri.type != NULL && strcasecmp(store->uri.type, key_type_name(key_type(key))) != 0) {
@@ -216,12 +268,106 @@ static int store_load(void *ctx, OSSL_CALLBACK *callback, void *arg, OSSL_PASSPH
     return store->uri.kind == URI_LIST ? load_name(store, callback, arg) : load_one(store, callback, arg);
 }
 
-const OSSL_DISPATCH store_azihsm[] = {
-    {OSSL_FUNC_STORE_OPEN, (void (*)(void))store_open},
-    {OSSL_FUNC_STORE_SETTABLE_CTX_PARAMS, (void (*)(void))store_settable},
-    {OSSL_FUNC_STORE_SET_CTX_PARAMS, (void (*)(void))store_set_params},
-    {OSSL_FUNC_STORE_LOAD, (void (*)(void))store_load},
-    {OSSL_FUNC_STORE_EOF, (void (*)(void))store_eof},
-    {OSSL_FUNC_STORE_CLOSE, (void (*)(void))store_close},
-    {0, NULL},
-};
+/* ---- deleting ---- */
+
+/* Only what is a key, and of the type that the URI says, if it says one: azihsm:/etc/passwd stays. */
+static int delete_file(struct store *store)
+{
+    struct provider *provider = store->provider;
+    struct keyfile file = {0};
+    char path[PATH_SIZE], why[200] = "";
+    uint8_t *data = NULL;
+    size_t len = 0;
+    int ok;
+
+    if (!path_of(store, path))
+        return 0;
+    if (keyfile_read(path, &data, &len, why, sizeof(why)) != KEYFILE_OK)
+        return raise_error(provider, REASON_FILE, "%s", why);
+    /* of secret keys there is no type to compare, and nothing but the file says what they are */
+    if (store->uri.type == NULL &&
+        keyfile_parse((struct azihsm_bytes){data, len}, &file, why, sizeof(why)) == KEYFILE_OK)
+        ok = 1;
+    else {
+        struct key *key = load_key(store);
+        ok = key != NULL;
+        key_free(key);
+    }
+    keyfile_clear(&file);
+    OPENSSL_clear_free(data, len);
+    if (ok && !keyfile_remove(path, why, sizeof(why)))
+        ok = raise_error(provider, REASON_FILE, "%s", why);
+    if (ok)
+        trace(provider, AZIHSM_TRACE_KEY, "key file %.140s deleted", path);
+    return ok;
+}
+
+static int delete_tagged(struct store *store)
+{
+    const struct device_choice choice = choice_of(store);
+    struct key *key = load_key(store);
+    struct azihsm_error err = {0};
+    int ok = key != NULL;
+
+    if (ok && azihsm_key_evict(key_device(key), &err) != AZIHSM_OK)
+        ok = raise_device(store->provider, &err, "DeleteKey");
+    key_free(key);
+    if (!ok)
+        return 0;
+    /* The device was told; it is the device that knows whether the key is gone. */
+    error_mark(store->provider);
+    key = keyload_tag(store->provider, store->uri.tag, &choice);
+    error_pop(store->provider);
+    ok = key == NULL;
+    key_free(key);
+    if (!ok)
+        return raise_error(store->provider, REASON_DEVICE, "the device still has a key with tag 0x%x", store->uri.tag);
+    trace(store->provider, AZIHSM_TRACE_KEY, "key with tag 0x%x deleted", store->uri.tag);
+    return 1;
+}
+
+static int delete_with(void *provctx, const char *text, uri_parser *parse)
+{
+    struct store *store = store_new(provctx, text, parse);
+    int ok = 0;
+
+    if (store == NULL)
+        return 0;
+    if (store->uri.kind == URI_LIST)
+        raise_error(store->provider, REASON_URI, "%.*s: it names no key", uri_shown(text), text);
+    else
+        ok = store->uri.kind == URI_TAG ? delete_tagged(store) : delete_file(store);
+    store_close(store);
+    return ok;
+}
+
+static int azihsm_delete(void *provctx, const char *text, const OSSL_PARAM params[],
+                         OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_arg)
+{
+    (void)params, (void)passphrase, (void)passphrase_arg;
+    return delete_with(provctx, text, uri_parse);
+}
+
+static int pkcs11_delete(void *provctx, const char *text, const OSSL_PARAM params[],
+                         OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_arg)
+{
+    (void)params, (void)passphrase, (void)passphrase_arg;
+    return delete_with(provctx, text, uri_parse_pkcs11);
+}
+
+/* A core before 3.2 passes over the numbers that it does not know, and calls open. */
+#define STORE(scheme)                                                                                                  \
+    const OSSL_DISPATCH store_##scheme[] = {                                                                           \
+        {OSSL_FUNC_STORE_OPEN, (void (*)(void))scheme##_open},                                                         \
+        {OSSL_FUNC_STORE_OPEN_EX, (void (*)(void))scheme##_open_ex},                                                   \
+        {OSSL_FUNC_STORE_SETTABLE_CTX_PARAMS, (void (*)(void))store_settable},                                         \
+        {OSSL_FUNC_STORE_SET_CTX_PARAMS, (void (*)(void))store_set_params},                                            \
+        {OSSL_FUNC_STORE_LOAD, (void (*)(void))store_load},                                                            \
+        {OSSL_FUNC_STORE_EOF, (void (*)(void))store_eof},                                                              \
+        {OSSL_FUNC_STORE_CLOSE, (void (*)(void))store_close},                                                          \
+        {OSSL_FUNC_STORE_DELETE, (void (*)(void))scheme##_delete},                                                     \
+        {0, NULL},                                                                                                     \
+    };
+
+STORE(azihsm)
+STORE(pkcs11)

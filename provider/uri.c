@@ -1,5 +1,5 @@
 /*
- * Parsing of azihsm: URIs. The struct owns its strings.
+ * Parsing of azihsm: URIs, and of the pkcs11: URIs that can mean the same. The struct owns its strings.
  */
 #include "uri.h"
 
@@ -92,31 +92,40 @@ static const char *set_pin_source(struct uri *uri, char *value)
     return "must be file:/path";
 }
 
-static const struct {
+/* Rows end with one without a name; `set` of that says what an unknown name is told. */
+struct attribute {
     const char *name;
     const char *(*set)(struct uri *uri, char *value); /* takes over value; NULL or what is wrong */
-} attributes[] = {
+};
+
+static const char *unknown(struct uri *uri, char *value)
+{
+    (void)uri;
+    free(value);
+    return "is not an attribute of azihsm: URIs (type, tag, device, partition, pin-source)";
+}
+
+static const struct attribute attributes[] = {
     {"type", set_type},
     {"tag", set_tag},
     {"device", set_device},
     {"partition", set_partition},
     {"pin-source", set_pin_source},
+    {NULL, unknown},
 };
-enum { ATTRIBUTES = sizeof(attributes) / sizeof(attributes[0]) };
 
-static bool attribute(struct uri *uri, const char *text, const char *end, char *why, size_t why_size)
+static bool attribute(struct uri *uri, const struct attribute *row, const char *text, const char *end, char *why,
+                      size_t why_size)
 {
     const char *equals = memchr(text, '=', (size_t)(end - text));
-    size_t name = (size_t)((equals == NULL ? end : equals) - text), i = 0;
+    size_t name = (size_t)((equals == NULL ? end : equals) - text);
     char *value = equals == NULL ? NULL : decode(equals + 1, end);
+    const char *wrong = "has no value, or one with a malformed escape";
 
-    while (i < ATTRIBUTES && (strlen(attributes[i].name) != name || memcmp(attributes[i].name, text, name) != 0))
-        i++;
-    const char *wrong = "is not an attribute of azihsm: URIs (type, tag, device, partition, pin-source)";
-    if (i < ATTRIBUTES)
-        wrong = value == NULL ? "has no value, or one with a malformed escape" : attributes[i].set(uri, value);
-    else
-        free(value);
+    while (row->name != NULL && (strlen(row->name) != name || memcmp(row->name, text, name) != 0))
+        row++;
+    if (value != NULL || row->name == NULL)
+        wrong = row->set(uri, value);
     if (wrong != NULL)
         snprintf(why, why_size, "'%.*s' %s", name > 40 ? 40 : (int)name, text, wrong);
     return wrong == NULL;
@@ -129,7 +138,7 @@ static bool parse_attributes(struct uri *uri, const char *text, char *why, size_
         size_t len = strcspn(++text, "?;&");
         if (len == 0 && *text == '\0')
             break;
-        if (!attribute(uri, text, text + len, why, why_size))
+        if (!attribute(uri, attributes, text, text + len, why, why_size))
             return false;
         text += len;
     }
@@ -188,6 +197,81 @@ bool uri_parse(const char *text, struct uri *uri, char *why, size_t why_size)
     return good;
 }
 
+/* ---- pkcs11: (RFC 7512) ---- */
+
+static const char *set_object(struct uri *uri, char *value)
+{
+    if (*value != '\0' && !keyfile_name_valid(value)) {
+        free(value);
+        return "must be the name of a key: no slash and no leading dot";
+    }
+    return set_string(&uri->target, value);
+}
+
+static const char *set_class(struct uri *uri, char *value)
+{
+    if (strcmp(value, "private") == 0)
+        return set_string(&uri->type, value);
+    free(value);
+    return "must be private: there are no other objects here";
+}
+
+static const char *unknown_path(struct uri *uri, char *value)
+{
+    (void)uri;
+    free(value);
+    return "is not an attribute of pkcs11: URIs that this provider knows (object, type, token; after '?' pin-source)";
+}
+
+static const char *unknown_query(struct uri *uri, char *value)
+{
+    (void)uri;
+    free(value);
+    return "is not a query attribute of pkcs11: URIs that this provider knows (pin-source)";
+}
+
+static const struct attribute pkcs11_path[] = {
+    {"object", set_object}, {"type", set_class}, {"token", set_partition}, {NULL, unknown_path}};
+static const struct attribute pkcs11_query[] = {{"pin-source", set_pin_source}, {NULL, unknown_query}};
+
+/* name=value, separated by the separator, up to end. */
+static bool parse_sequence(struct uri *uri, const struct attribute *rows, const char *text, const char *end,
+                           char separator, char *why, size_t why_size)
+{
+    while (text < end) {
+        const char *next = memchr(text, separator, (size_t)(end - text));
+        const char *last = next == NULL ? end : next;
+        if (!attribute(uri, rows, text, last, why, why_size))
+            return false;
+        text = next == NULL ? end : next + 1;
+    }
+    return true;
+}
+
+bool uri_parse_pkcs11(const char *text, struct uri *uri, char *why, size_t why_size)
+{
+    static const char scheme[] = "pkcs11:";
+    *uri = (struct uri){.kind = URI_NAME};
+    if (strncasecmp(text, scheme, sizeof(scheme) - 1) != 0) {
+        snprintf(why, why_size, "it does not begin with pkcs11:");
+        return false;
+    }
+    text += sizeof(scheme) - 1;
+    const char *end = text + strlen(text), *query = memchr(text, '?', (size_t)(end - text));
+    bool good = parse_sequence(uri, pkcs11_path, text, query == NULL ? end : query, ';', why, why_size) &&
+                (query == NULL || parse_sequence(uri, pkcs11_query, query + 1, end, '&', why, why_size));
+    if (good && uri->target == NULL) {
+        snprintf(why, why_size, "it names no key: object=NAME is missing");
+        good = false;
+    }
+    /* a class of objects, not a type of keys: it has said what it could */
+    free(uri->type);
+    uri->type = NULL;
+    if (!good)
+        uri_clear(uri);
+    return good;
+}
+
 void uri_clear(struct uri *uri)
 {
     free(uri->target);
@@ -200,7 +284,8 @@ void uri_clear(struct uri *uri)
 
 int uri_shown(const char *text)
 {
-    size_t len = strcspn(text, "?;");
+    /* of a pkcs11: URI everything is attributes */
+    size_t len = strncasecmp(text, "pkcs11:", 7) == 0 ? 7 : strcspn(text, "?;");
     return len < 100 ? (int)len : 100;
 }
 

@@ -29,6 +29,11 @@ struct uri {
 
 /* false: why says what is wrong; uri is then empty. */
 bool uri_parse(const char *text, struct uri *uri, char *why, size_t why_size);
+/*
+ * The same from an RFC 7512 URI, for programs that take no others: pkcs11:object=NAME is azihsm://NAME. May say
+ * type=private, token=PARTITION and ?pin-source=file:/path; what else there is in PKCS #11 is an error that names it.
+ */
+bool uri_parse_pkcs11(const char *text, struct uri *uri, char *why, size_t why_size);
 void uri_clear(struct uri *uri);
 
 /* How much of a URI an error may show: all but its attributes, where somebody may have written a PIN. */

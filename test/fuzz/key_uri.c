@@ -1,5 +1,5 @@
 /*
- * Fuzz target: azihsm: URIs. A name that is accepted can be written as a URI, and that names it again.
+ * Fuzz target: azihsm: and pkcs11: URIs. A name that is accepted can be written as a URI, and that names it again.
  */
 #include "../../provider/uri.h"
 
@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     PROMISE(copy != NULL);
     memcpy(copy, data, len);
     copy[len] = '\0';
-    if (!uri_parse(copy, &uri, why, sizeof(why)))
+    if (!uri_parse(copy, &uri, why, sizeof(why)) && !uri_parse_pkcs11(copy, &uri, why, sizeof(why)))
         PROMISE(why[0] != '\0' && uri.target == NULL);
     else if (uri.kind == URI_NAME) {
         PROMISE(uri_of_name(uri.target, text, sizeof(text)));
@@ -38,6 +38,7 @@ void fuzz_seeds(void (*visit)(void *context, const uint8_t *data, size_t len), v
         "azihsm://./blob.bin;type=ec",
         "azihsm:?tag=0x12&device=auto",
         "azihsm:///etc/azihsm/keys/web.pem",
+        "pkcs11:token=t;object=my%20key;type=private?pin-source=file:/etc/pin",
     };
     for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++)
         visit(context, (const uint8_t *)seeds[i], strlen(seeds[i]));

@@ -35,6 +35,18 @@ static EVP_PKEY *load(const char *uri, int expect)
     return key;
 }
 
+/* The same in a context of another configuration. */
+static EVP_PKEY *load_in(OSSL_LIB_CTX *other, const char *uri)
+{
+    OSSL_LIB_CTX *usual = ctx;
+    EVP_PKEY *key;
+
+    ctx = other;
+    key = load(uri, 0);
+    ctx = usual;
+    return key;
+}
+
 /* name, value, name, value ... NULL; NULL with the errors left. */
 static EVP_PKEY *generate(const char *type, const char *const options[])
 {
@@ -289,6 +301,140 @@ static void test_pin_not_told(void **state)
     }
 }
 
+/* pkcs11: URIs are for whoever asks for them in the configuration, and nobody else's keys are looked for by them. */
+static void test_pkcs11(void **state)
+{
+    static const struct {
+        const char *uri, *says;
+    } wrong[] = {
+        {"pkcs11:object=nobody", "No such file"},
+        {"pkcs11:object=seven;id=%01", "'id'"},
+        {"pkcs11:token=elsewhere;object=seven?pin-value=31415926", "'pin-value'"},
+        {"pkcs11:object=seven?module-path=/usr/lib/x.so", "'module-path'"},
+        {"pkcs11:type=private", "object=NAME"},
+    };
+    OSSL_LIB_CTX *asked = order("pkcs11");
+    EVP_PKEY *key = GENERATE("EC", "azihsm.name", "seven"), *named;
+
+    (void)state;
+    good(key != NULL);
+    assert_null(load("pkcs11:object=seven;type=private", 0));
+    assert_true(error_says("pkcs11")); /* nobody answers for the scheme */
+    ERR_clear_error();
+    named = load_in(asked, "pkcs11:object=seven;type=private");
+    good(named != NULL);
+    assert_int_equal(EVP_PKEY_eq(named, key), 1);
+    assert_true(signs(named, asked));
+    EVP_PKEY_free(named);
+    named = load_in(asked, "azihsm://seven");
+    good(named != NULL);
+    EVP_PKEY_free(named);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_null(load_in(asked, wrong[i].uri));
+        if (!error_says(wrong[i].says))
+            fail_msg("%s: no error says %s", wrong[i].uri, wrong[i].says);
+        assert_false(error_says("31415926"));
+        ERR_clear_error();
+    }
+    EVP_PKEY_free(key);
+}
+
+#if OPENSSL_VERSION_NUMBER >= 0x30200000L
+static bool erase(OSSL_LIB_CTX *libctx, const char *uri)
+{
+    return OSSL_STORE_delete(uri, libctx, NULL, NULL, NULL, NULL) > 0;
+}
+
+static void write_text(const char *name, const char *text)
+{
+    FILE *file = fopen(in_dir(name), "w");
+
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void test_delete_file(void **state)
+{
+    EVP_PKEY *key = GENERATE("EC", "azihsm.name", "doomed", "azihsm.masked_key", in_dir("doomed.bin")),
+             *other = GENERATE("RSA", "azihsm.name", "spared");
+
+    (void)state;
+    good(key != NULL && other != NULL);
+    assert_false(erase(ctx, "azihsm://doomed?type=rsa"));
+    assert_true(error_says("type=rsa"));
+    ERR_clear_error();
+    assert_int_equal(access(in_dir("keys/doomed.pem"), F_OK), 0);
+    good(erase(ctx, "azihsm://doomed"));
+    assert_int_equal(access(in_dir("keys/doomed.pem"), F_OK), -1);
+    assert_int_equal(access(in_dir("keys/spared.pem"), F_OK), 0);
+    assert_true(signs(key, ctx)); /* who has it open keeps it */
+    assert_false(erase(ctx, "azihsm://doomed"));
+    assert_true(error_says("No such file"));
+    ERR_clear_error();
+    assert_false(erase(ctx, uri_of("azihsm:%s", "doomed.bin")));
+    assert_true(error_says("type=ec"));
+    ERR_clear_error();
+    good(erase(ctx, uri_of("azihsm:%s;type=ec", "doomed.bin")));
+    assert_int_equal(access(in_dir("doomed.bin"), F_OK), -1);
+    good(erase(order("pkcs11"), "pkcs11:object=spared"));
+    assert_int_equal(access(in_dir("keys/spared.pem"), F_OK), -1);
+    EVP_PKEY_free(other);
+    EVP_PKEY_free(key);
+}
+
+/* What is no key stays, whoever asks. */
+static void test_delete_refused(void **state)
+{
+    EVP_PKEY *key = GENERATE("EC", "azihsm.name", "linked");
+
+    (void)state;
+    good(key != NULL);
+    write_text("notes", "no key\n");
+    assert_false(erase(ctx, uri_of("azihsm:%s", "notes")));
+    assert_true(error_says("not a key file"));
+    ERR_clear_error();
+    assert_false(erase(ctx, uri_of("azihsm:%s;type=ec", "notes")));
+    ERR_clear_error();
+    assert_int_equal(access(in_dir("notes"), F_OK), 0);
+    assert_int_equal(symlink(in_dir("keys/linked.pem"), in_dir("keys/link.pem")), 0);
+    assert_false(erase(ctx, "azihsm://link"));
+    assert_true(error_says("not a regular file"));
+    ERR_clear_error();
+    assert_int_equal(access(in_dir("keys/linked.pem"), F_OK), 0);
+    assert_int_equal(unlink(in_dir("keys/link.pem")), 0);
+    assert_false(erase(ctx, "azihsm:"));
+    assert_true(error_says("names no key"));
+    ERR_clear_error();
+    assert_false(erase(ctx, "azihsm://linked?colour=red"));
+    assert_true(error_says("'colour'"));
+    ERR_clear_error();
+    good(erase(ctx, "azihsm://linked"));
+    EVP_PKEY_free(key);
+}
+
+/* A named key lives in the device: there it is deleted, for everybody. */
+static void test_delete_tagged(void **state)
+{
+    EVP_PKEY *key = GENERATE("EC", "azihsm.tag", "0x2222"), *named = load("azihsm:?tag=0x2222", 0);
+    long before = device_requests("DeleteKey");
+
+    (void)state;
+    good(key != NULL && named != NULL);
+    assert_true(signs(named, ctx));
+    good(erase(ctx, "azihsm:?tag=0x2222"));
+    assert_int_equal(device_requests("DeleteKey"), before + 1);
+    assert_null(load("azihsm:?tag=0x2222", 0));
+    assert_true(error_says("KeyNotFound"));
+    ERR_clear_error();
+    assert_false(erase(ctx, "azihsm:?tag=0x2222"));
+    assert_true(error_says("KeyNotFound"));
+    ERR_clear_error();
+    EVP_PKEY_free(named);
+    EVP_PKEY_free(key);
+}
+#endif
+
 static int begin(void **state)
 {
     (void)state;
@@ -299,9 +445,20 @@ static int begin(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),      cmocka_unit_test(test_tag),          cmocka_unit_test(test_vendor_forms),
-        cmocka_unit_test(test_usage),      cmocka_unit_test(test_session_keys), cmocka_unit_test(test_expect),
-        cmocka_unit_test(test_wrong_uris), cmocka_unit_test(test_pin_not_told),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_tag),
+        cmocka_unit_test(test_vendor_forms),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_session_keys),
+        cmocka_unit_test(test_expect),
+        cmocka_unit_test(test_wrong_uris),
+        cmocka_unit_test(test_pin_not_told),
+        cmocka_unit_test(test_pkcs11),
+#if OPENSSL_VERSION_NUMBER >= 0x30200000L
+        cmocka_unit_test(test_delete_file),
+        cmocka_unit_test(test_delete_refused),
+        cmocka_unit_test(test_delete_tagged),
+#endif
     };
 
     return cmocka_run_group_tests(tests, begin, support_end);

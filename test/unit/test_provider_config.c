@@ -40,6 +40,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.symmetric, 0);
     assert_int_equal(config.async, 1);
     assert_int_equal(config.autostart, 0);
+    assert_int_equal(config.pkcs11, 0);
     assert_int_equal(config.timeout_ms, 10000);
     assert_int_equal(config.trace, 0);
     config_free(&config);
@@ -47,29 +48,12 @@ static void test_defaults(void **state)
 
 static void test_all(void **state)
 {
-    static const char *const pairs[] = {"device",
-                                        "unix:/run/x",
-                                        "partition",
-                                        "p",
-                                        "pin-source",
-                                        "file:/etc/pin",
-                                        "keys",
-                                        "/k",
-                                        "import",
-                                        "device",
-                                        "rsa-generate",
-                                        "forbid",
-                                        "symmetric",
-                                        "yes",
-                                        "async",
-                                        "no",
-                                        "timeout",
-                                        "5s",
-                                        "autostart",
-                                        "on",
-                                        "trace",
-                                        "key,op@/var/log/t",
-                                        NULL};
+    static const char *const pairs[] = {
+        "device",    "unix:/run/x", "partition",   "p",      "pin-source",   "file:/etc/pin",
+        "keys",      "/k",          "import",      "device", "rsa-generate", "forbid",
+        "symmetric", "yes",         "async",       "no",     "timeout",      "5s",
+        "autostart", "on",          "pkcs11-uris", "yes",    "trace",        "key,op@/var/log/t",
+        NULL};
     struct config config;
     char why[200];
     (void)state;
@@ -83,6 +67,7 @@ static void test_all(void **state)
     assert_int_equal(config.symmetric, 1);
     assert_int_equal(config.async, 0);
     assert_int_equal(config.autostart, 1);
+    assert_int_equal(config.pkcs11, 1);
     assert_int_equal(config.timeout_ms, 5000);
     assert_int_equal(config.trace, AZIHSM_TRACE_KEY | AZIHSM_TRACE_OP);
     assert_string_equal(config.trace_file, "/var/log/t");
@@ -108,55 +93,14 @@ static void test_good_values(void **state)
 
 static void test_bad_values(void **state)
 {
-    static const char *const bad[] = {"timeout",
-                                      "soon",
-                                      "timeout",
-                                      "",
-                                      "timeout",
-                                      "0",
-                                      "timeout",
-                                      "-1",
-                                      "timeout",
-                                      "600001",
-                                      "timeout",
-                                      "601s",
-                                      "timeout",
-                                      "10 s",
-                                      "timeout",
-                                      "99999999999999999999",
-                                      "timeout",
-                                      "1e3",
-                                      "import",
-                                      "maybe",
-                                      "rsa-generate",
-                                      "yes",
-                                      "symmetric",
-                                      "2",
-                                      "async",
-                                      "",
-                                      "autostart",
-                                      "perhaps",
-                                      "trace",
-                                      "everything",
-                                      "trace",
-                                      "key,,op",
-                                      "trace",
-                                      "key@log",
-                                      "device",
-                                      "azihsm0",
-                                      "device",
-                                      "unix:x",
-                                      "device",
-                                      "",
-                                      "pin-source",
-                                      "1234",
-                                      "pin-source",
-                                      "env:PIN",
-                                      "keys",
-                                      "keys",
-                                      "partition",
-                                      "",
-                                      NULL};
+    static const char *const bad[] = {
+        "timeout",   "soon",    "timeout",    "",        "timeout",      "0",       "timeout",   "-1",
+        "timeout",   "600001",  "timeout",    "601s",    "timeout",      "10 s",    "timeout",   "99999999999999999999",
+        "timeout",   "1e3",     "import",     "maybe",   "rsa-generate", "yes",     "symmetric", "2",
+        "async",     "",        "autostart",  "perhaps", "pkcs11-uris",  "pkcs11:", "trace",     "everything",
+        "trace",     "key,,op", "trace",      "key@log", "device",       "azihsm0", "device",    "unix:x",
+        "device",    "",        "pin-source", "1234",    "pin-source",   "env:PIN", "keys",      "keys",
+        "partition", "",        NULL};
     struct config config;
     char why[200];
     (void)state;
