@@ -3,7 +3,7 @@
 # Covers C-28, apps.md scenario 7.
 . "$(dirname "$0")/lib.sh"
 need php
-php -m | grep -qx openssl || skip_story "this PHP has no openssl extension"
+php -m | grep -x openssl >/dev/null || skip_story "this PHP has no openssl extension"
 start_azihsmd || exit 1
 make_tls || exit 1
 tls=/etc/azihsm/tls

@@ -6,17 +6,22 @@ need stunnel4 socat curl
 start_azihsmd || exit 1
 make_tls || exit 1
 mkdir -p /var/lib/stunnel4
-chown stunnel4:stunnel4 /var/lib/stunnel4
+config=$examples/stunnel/stunnel.conf user=stunnel4
+if ! getent passwd stunnel4 >/dev/null; then # Debian after 13 has another name for the account
+    user=stunnel config=$T/stunnel.conf
+    sed 's/= stunnel4$/= stunnel/' $examples/stunnel/stunnel.conf >$config
+fi
+chown $user:$user /var/lib/stunnel4
 
 # The plain service behind it: one page for every connection.
 printf '#!/bin/sh\nread -r request\nprintf "HTTP/1.0 200 OK\\r\\n\\r\\nsigned in the device\\n"\n' >$T/page
 chmod 755 $T/page
 socat TCP-LISTEN:8600,bind=127.0.0.1,fork,reuseaddr,backlog=64 EXEC:$T/page 2>/dev/null &
 wait_for 10 port_open 8600
-check "stunnel starts" stunnel4 $examples/stunnel/stunnel.conf
+check "stunnel starts" stunnel4 $config
 wait_for 10 port_open 8643
-pid=$(pgrep -u stunnel4 -x stunnel4 | head -1)
-check "it runs as stunnel4" test -n "$pid"
+pid=$(pgrep -u $user -x stunnel4 | head -1)
+check "it runs as $user" test -n "$pid"
 check "in its chroot" test "$(readlink /proc/"$pid"/root)" = /var/lib/stunnel4
 
 before=$(signatures)
