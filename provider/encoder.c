@@ -133,6 +133,7 @@ static int encode_key_file(const struct encoder *encoder, OSSL_CORE_BIO *out, co
         return raise_error(provider, REASON_UNSUPPORTED,
                            "a session key dies with this process and cannot be kept in a file");
     if (keyload_describe(key, &file)) {
+        file.extended = true;
         if (pem ? keyfile_encode_pem(&file, &data, &len) : keyfile_encode(&file, &data, &len))
             ok = write_out(encoder, out, data, len);
         else

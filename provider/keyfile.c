@@ -21,6 +21,7 @@ typedef struct {
     ASN1_OCTET_STRING *private_key;
     STACK_OF(X509_ATTRIBUTE) * attributes;
     ASN1_BIT_STRING *public_key;
+    ASN1_NULL *extension;
 } ONE_ASYMMETRIC_KEY;
 
 typedef struct {
@@ -34,7 +35,8 @@ ASN1_SEQUENCE(ONE_ASYMMETRIC_KEY) = {
     ASN1_SIMPLE(ONE_ASYMMETRIC_KEY, algorithm, X509_ALGOR),
     ASN1_SIMPLE(ONE_ASYMMETRIC_KEY, private_key, ASN1_OCTET_STRING),
     ASN1_IMP_SET_OF_OPT(ONE_ASYMMETRIC_KEY, attributes, X509_ATTRIBUTE, 0),
-    ASN1_IMP_OPT(ONE_ASYMMETRIC_KEY, public_key, ASN1_BIT_STRING, 1)
+    ASN1_IMP_OPT(ONE_ASYMMETRIC_KEY, public_key, ASN1_BIT_STRING, 1),
+    ASN1_EXP_OPT(ONE_ASYMMETRIC_KEY, extension, ASN1_NULL, 2)
 } static_ASN1_SEQUENCE_END(ONE_ASYMMETRIC_KEY)
 
 ASN1_SEQUENCE(PUBLIC_KEY_INFO) = {
@@ -124,6 +126,7 @@ static bool decode_members(const ONE_ASYMMETRIC_KEY *key, const X509_ALGOR *algo
         key->public_key == NULL ? 0 : ASN1_item_i2d((const ASN1_VALUE *)&info, &spki, ASN1_ITEM_rptr(PUBLIC_KEY_INFO));
     bool ok = alg_len > 0 && spki_len >= 0;
 
+    out->extended = key->extension != NULL;
     if (ok)
         out->storage = OPENSSL_malloc(der_len + (size_t)alg_len + (size_t)spki_len);
     ok = ok && out->storage != NULL;
@@ -369,6 +372,8 @@ bool keyfile_encode(const struct keyfile *keyfile, uint8_t **der, size_t *len)
         ok = ok && add_octets(key, HINT_OID, (struct azihsm_bytes){keyfile->hint, KEYFILE_HINT_SIZE});
     if (keyfile->second.len > 0)
         ok = ok && add_octets(key, SECOND_OID, keyfile->second);
+    if (keyfile->extended)
+        ok = ok && (key->extension = ASN1_NULL_new()) != NULL;
     if (ok)
         total = ASN1_item_i2d((const ASN1_VALUE *)key, der, ASN1_ITEM_rptr(ONE_ASYMMETRIC_KEY));
     ASN1_item_free((ASN1_VALUE *)key, ASN1_ITEM_rptr(ONE_ASYMMETRIC_KEY));
@@ -378,14 +383,16 @@ bool keyfile_encode(const struct keyfile *keyfile, uint8_t **der, size_t *len)
 
 bool keyfile_encode_pem(const struct keyfile *keyfile, uint8_t **pem, size_t *len)
 {
+    struct keyfile plain = *keyfile;
     uint8_t *der = NULL;
     size_t der_len = 0;
     BIO *bio = BIO_new(BIO_s_mem());
     const char *name = keyfile->spki.len > 0 ? KEYFILE_PEM_PRIVATE : KEYFILE_PEM_SECRET;
     char *text = NULL;
-    bool ok =
-        bio != NULL && keyfile_encode(keyfile, &der, &der_len) && PEM_write_bio(bio, name, "", der, (long)der_len) > 0;
+    bool ok;
 
+    plain.extended = false;
+    ok = bio != NULL && keyfile_encode(&plain, &der, &der_len) && PEM_write_bio(bio, name, "", der, (long)der_len) > 0;
     *len = ok ? (size_t)BIO_get_mem_data(bio, &text) : 0;
     *pem = ok ? OPENSSL_memdup(text, *len) : NULL;
     OPENSSL_free(der);

@@ -6,6 +6,9 @@
  * device; publicKey is the subjectPublicKey (absent in symmetric keys). Attributes: keyUsage (2.5.29.15),
  * friendlyName, the device hint (the OID above, then .1): SHA-256 that names partition and backup key, and in a key
  * with two uses the second masked key (the OID above, then .2), because the device gives a key one use.
+ *
+ * A file in DER ends with an empty extension, [2] EXPLICIT NULL, which RFC 5958 leaves room for. It keeps OpenSSL 3.5
+ * from reading the structure itself: see README.md, "Key files in DER".
  */
 #ifndef AZIHSM_PROVIDER_KEYFILE_H
 #define AZIHSM_PROVIDER_KEYFILE_H
@@ -28,6 +31,7 @@ struct keyfile {
     char label[KEYFILE_LABEL_MAX + 1];
     bool has_hint;
     uint8_t hint[KEYFILE_HINT_SIZE];
+    bool extended;    /* has the empty extension at its end; encoded as PEM it has not */
     uint8_t *storage; /* what a decoded struct's views point into; NULL in a struct made by hand */
 };
 

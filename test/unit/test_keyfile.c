@@ -110,6 +110,37 @@ static void test_structure(void **state)
     OPENSSL_free(der);
 }
 
+/* What a file in DER ends with: the same, then [2] EXPLICIT NULL. It is kept by who reads it, and never in PEM. */
+static void test_extension(void **state)
+{
+    static const uint8_t extension[] = {0xa2, 0x02, 0x05, 0x00};
+    struct keyfile file = sample(), again;
+    uint8_t *plain, *der, *pem, *plain_pem;
+    size_t plain_len, len, pem_len, plain_pem_len;
+    char why[100] = "";
+    (void)state;
+    assert_true(keyfile_encode(&file, &plain, &plain_len));
+    assert_true(keyfile_encode_pem(&file, &plain_pem, &plain_pem_len));
+    file.extended = true;
+    assert_true(keyfile_encode(&file, &der, &len));
+    assert_int_equal(len, plain_len + sizeof(extension));
+    assert_memory_equal(der + len - sizeof(extension), extension, sizeof(extension));
+    assert_memory_equal(der + 4, plain + 4, plain_len - 4); /* both lengths take two bytes */
+    assert_int_equal(keyfile_decode((struct azihsm_bytes){der, len}, &again, why, sizeof(why)), KEYFILE_OK);
+    assert_true(again.extended);
+    check_same(&again, &file);
+    assert_true(keyfile_encode_pem(&again, &pem, &pem_len));
+    assert_int_equal(pem_len, plain_pem_len);
+    assert_memory_equal(pem, plain_pem, pem_len);
+    keyfile_clear(&again);
+    der[len - 4] = 0xa3; /* no other extension is known */
+    assert_int_equal(keyfile_decode((struct azihsm_bytes){der, len}, &again, why, sizeof(why)), KEYFILE_BAD);
+    OPENSSL_free(plain);
+    OPENSSL_free(plain_pem);
+    OPENSSL_free(der);
+    OPENSSL_free(pem);
+}
+
 static void test_secret_key(void **state)
 {
     /* aes256-CBC without parameters */
@@ -376,6 +407,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_structure),
+        cmocka_unit_test(test_extension),
         cmocka_unit_test(test_secret_key),
         cmocka_unit_test(test_not_ours),
         cmocka_unit_test(test_damage),
