@@ -7,7 +7,6 @@
 #include "transport/queue_message.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <sys/epoll.h>
@@ -202,19 +201,6 @@ static void close_slots(struct queue_connection *connection)
         futex_wake(&connection->shared->slot[i].word, INT_MAX);
 }
 
-/* A client may have made its eventfd block and filled it: empty it, so that no thread of ours stays there. */
-static void unblock_notifications(struct queue_connection *connection)
-{
-    for (unsigned i = 0; i < QUEUE_SLOTS; i++) {
-        int fd = atomic_load(&connection->bindings[i].notify_fd);
-        uint64_t count;
-
-        if (fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && atomic_load(&connection->bindings[i].bound) &&
-            read(fd, &count, sizeof(count)) < 0)
-            continue;
-    }
-}
-
 void queue_connection_shutdown(struct queue_connection *connection, bool dead)
 {
     struct queue_server *server = connection->server;
@@ -230,7 +216,6 @@ void queue_connection_shutdown(struct queue_connection *connection, bool dead)
         server->ungreeted--;
     if (connection->shared != NULL) {
         close_slots(connection);
-        unblock_notifications(connection);
         if (!dead)
             queue_connection_scan(connection);
     }

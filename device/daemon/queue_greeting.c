@@ -1,5 +1,5 @@
 /*
- * What a client says on the socket: HELLO, and the questions for eventfds and bulk memory.
+ * What a client says on the socket: HELLO, and the questions for notifications and bulk memory.
  *
  * Admission: the peer's own credentials first; where the backend refuses those, a valid ticket admits as the user it
  * was made for, restricted. A connection that was attached has its family, and needs neither.
@@ -8,6 +8,7 @@
 
 #include "transport/queue_message.h"
 
+#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -181,23 +182,44 @@ bool queue_greet(struct queue_connection *connection, const struct queue_message
 
 /* ---- questions ---- */
 
-static int give_notify(struct queue_connection *connection, struct queue_message *answer)
+/* Keeps our end under the number that a serving thread may be using just now. */
+static bool keep_notify(struct queue_binding *binding, int fd)
 {
-    struct queue_binding *binding = &connection->bindings[answer->index];
-    int fd;
+    int kept = atomic_load(&binding->notify_fd);
+    bool ok;
 
-    answer->type = QUEUE_GIVE_NOTIFY;
-    if (atomic_load(&binding->notify_fd) < 0) {
-        fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (fd < 0)
-            answer->status = AZIHSM_E_NO_MEMORY;
-        else
-            atomic_store(&binding->notify_fd, fd);
+    if (kept < 0) {
+        atomic_store(&binding->notify_fd, fd);
+        return true;
     }
-    return atomic_load(&binding->notify_fd);
+    ok = dup3(fd, kept, O_CLOEXEC) == kept;
+    close(fd);
+    return ok;
 }
 
-/* The caller closes what it returns. */
+/*
+ * A pair of sockets, because a call can be told not to wait in one. O_NONBLOCK belongs to the open file: on an eventfd,
+ * whose open file is the client's too, the client could take it away again, fill the counter and so hold our thread.
+ * A pipe has two open files but one mutex, which a reader holds while its memory is paged in.
+ */
+static int give_notify(struct queue_connection *connection, struct queue_message *answer)
+{
+    const int least = 1; /* the kernel makes it the least it allows: one byte unread is as good as many */
+    int ends[2];
+
+    answer->type = QUEUE_GIVE_NOTIFY;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+        answer->status = AZIHSM_E_NO_MEMORY;
+        return -1;
+    }
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
+    if (keep_notify(&connection->bindings[answer->index], ends[0]))
+        return ends[1];
+    answer->status = AZIHSM_E_NO_MEMORY;
+    close(ends[1]);
+    return -1;
+}
+
 static int give_bulk(struct queue_connection *connection, struct queue_message *answer)
 {
     struct queue_bulk_memory *memory = NULL;
@@ -222,6 +244,7 @@ static int give_bulk(struct queue_connection *connection, struct queue_message *
     return fd;
 }
 
+/* give_notify and give_bulk return the client's descriptor, which is closed here once it is sent. */
 bool queue_answer(struct queue_connection *connection, const struct queue_message *question)
 {
     struct queue_message answer;
@@ -240,7 +263,7 @@ bool queue_answer(struct queue_connection *connection, const struct queue_messag
     else
         return false;
     ok = queue_message_send(connection->socket.fd, &answer, &fd, fd >= 0 ? 1 : 0) == 1;
-    if (answer.type == QUEUE_GIVE_BULK && fd >= 0)
+    if (fd >= 0)
         close(fd);
     return ok;
 }

@@ -39,8 +39,8 @@ struct queue_family {
 struct queue_binding {
     struct queue_connection *connection;
     unsigned index;
-    atomic_bool bound; /* a thread serves it, or it waits in line for one */
-    atomic_int notify_fd;
+    atomic_bool bound;          /* a thread serves it, or it waits in line for one */
+    atomic_int notify_fd;       /* our end of the pair whose other end the client polls; -1 = never asked for */
     struct queue_binding *next; /* in line */
 };
 

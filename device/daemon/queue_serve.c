@@ -10,6 +10,7 @@
 #include "transport/futex.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 #define READ_ONCE(field)         __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define WRITE_ONCE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
@@ -32,8 +33,8 @@ static bool serve_execute(struct queue_worker *worker, const struct queue_connec
     };
     const struct queue_frames *frames = &connection->shared->frames[slot - connection->shared->slot];
 
-    if (command.request_len == 0 || command.request_len > AZIHSM_FRAME_MAX ||
-        command.session_kind > AZIHSM_KIND_IN_SESSION)
+    /* None at all is a command too, which the device answers (ddi-protocol 8.3). */
+    if (command.request_len > AZIHSM_FRAME_MAX || command.session_kind > AZIHSM_KIND_IN_SESSION)
         return false;
     memcpy(worker->request, frames->request, command.request_len);
     if (!connection->family->restricted ||
@@ -149,7 +150,6 @@ static void put_answer(struct queue_connection *connection, struct queue_slot *s
 static bool finish(struct queue_binding *binding, struct queue_slot *slot, bool notify)
 {
     uint32_t word = __atomic_load_n(&slot->word, __ATOMIC_RELAXED);
-    uint64_t one = 1;
     int fd;
 
     do {
@@ -160,8 +160,8 @@ static bool finish(struct queue_binding *binding, struct queue_slot *slot, bool 
     if ((word & QUEUE_WAITER) != 0)
         futex_wake(&slot->word, 1);
     fd = atomic_load(&binding->notify_fd);
-    if (notify && fd >= 0 && write(fd, &one, sizeof(one)) < 0)
-        return true; /* the counter is full: it is readable already */
+    if (notify && fd >= 0 && send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        return true; /* full, then it is readable already; or the client has closed its end */
     return true;
 }
 

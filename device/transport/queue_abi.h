@@ -41,7 +41,7 @@ enum queue_word {
 enum queue_operation { QUEUE_EXECUTE = 1, QUEUE_BULK = 2, QUEUE_INFO = 3, QUEUE_RESET = 4 };
 
 enum queue_flag {
-    QUEUE_NOTIFY = 1, /* write the slot's eventfd on completion; the thread need not follow the client's processor */
+    QUEUE_NOTIFY = 1, /* write to the slot's socket on completion; the thread need not follow the client's processor */
 };
 
 struct queue_slot {
@@ -114,7 +114,7 @@ enum queue_message_type {
     QUEUE_HELLO = 1,       /* client: partition, flags, ticket. First message of a connection */
     QUEUE_WELCOME = 2,     /* server: status, credential, ticket; descriptors of memory and doorbell */
     QUEUE_ATTACH = 3,      /* client: a socket that becomes a connection of the same family. No answer */
-    QUEUE_ASK_NOTIFY = 4,  /* client: an eventfd for slot index */
+    QUEUE_ASK_NOTIFY = 4,  /* client: a socket that becomes readable when slot index is done; replaces an earlier one */
     QUEUE_ASK_BULK = 5,    /* client: bulk area index of at least size bytes */
     QUEUE_GIVE_NOTIFY = 6, /* server: status, index, descriptor */
     QUEUE_GIVE_BULK = 7,   /* server: status, index, size, descriptor */

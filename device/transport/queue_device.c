@@ -144,7 +144,7 @@ static void device_init(struct queue_device *device, const struct queue_message 
         request->base.frame = device->shared->frames[i].request;
         request->base.frame_cap = AZIHSM_FRAME_MAX;
         request->index = i;
-        request->event_fd = request->timer_fd = request->poll_fd = -1;
+        request->notify_fd = request->timer_fd = request->poll_fd = -1;
     }
 }
 

@@ -18,9 +18,9 @@ struct queue_request {
     bool submitted;
     /* asynchronous notification, made on first use of the slot for it and kept */
     bool notify;
-    int event_fd; /* the server writes it */
-    int timer_fd; /* fires at the deadline */
-    int poll_fd;  /* epoll over both and the connection: what the caller polls */
+    int notify_fd; /* the server writes a byte to it */
+    int timer_fd;  /* fires at the deadline */
+    int poll_fd;   /* epoll over both and the connection: what the caller polls */
     int64_t timer_at;
 };
 

@@ -1,10 +1,10 @@
 /*
  * Pollable completion of a slot, for callers that must not block.
  *
- * What the caller polls is an epoll descriptor over three: the slot's eventfd that the server writes, a timer for the
- * deadline, and the connection, so that a dead server or an overdue answer wakes the caller too. All are kept with the
- * slot. The eventfd is the server's: it never writes to a descriptor a client chose. Three descriptors a slot are many:
- * they are numbered out of the program's way, and where there is no such number the caller blocks instead.
+ * What the caller polls is an epoll descriptor over three: the slot's socket, to which the server writes a byte when it
+ * is done, a timer for the deadline, and the connection, so that a dead server or an overdue answer wakes the caller
+ * too. All are kept with the slot. Three descriptors a slot are many: they are numbered out of the program's way, and
+ * where there is no such number the caller blocks instead.
  */
 #include "futex.h"
 #include "process.h"
@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 
 enum { ASK_MS = 1000, ASIDE = 768 };
@@ -51,7 +52,7 @@ void queue_event_free(struct queue_request *request)
 {
     forget(&request->poll_fd);
     forget(&request->timer_fd);
-    forget(&request->event_fd);
+    forget(&request->notify_fd);
 }
 
 static bool watch(int poll_fd, int fd, uint32_t events)
@@ -69,30 +70,36 @@ static bool event_make(struct queue_request *request)
     queue_message_init(&message, QUEUE_ASK_NOTIFY);
     message.index = request->index;
     if (queue_ask(device, QUEUE_ASK_NOTIFY, QUEUE_GIVE_NOTIFY, &message, clock_now() + ASK_MS * NS_PER_MS,
-                  &request->event_fd) != AZIHSM_OK)
+                  &request->notify_fd) != AZIHSM_OK)
         return false;
     request->timer_at = 0;
-    request->event_fd = aside(request->event_fd);
+    request->notify_fd = aside(request->notify_fd);
     request->timer_fd = aside(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     request->poll_fd = aside(epoll_create1(EPOLL_CLOEXEC));
-    if (request->event_fd >= 0 && request->timer_fd >= 0 && request->poll_fd >= 0 &&
-        watch(request->poll_fd, request->event_fd, EPOLLIN) && watch(request->poll_fd, request->timer_fd, EPOLLIN) &&
+    if (request->notify_fd >= 0 && request->timer_fd >= 0 && request->poll_fd >= 0 &&
+        watch(request->poll_fd, request->notify_fd, EPOLLIN) && watch(request->poll_fd, request->timer_fd, EPOLLIN) &&
         watch(request->poll_fd, device->socket, EPOLLRDHUP))
         return true;
     queue_event_free(request);
     return false;
 }
 
+/* Takes back all notifications that are there. */
+static void swallow(int fd)
+{
+    uint8_t bytes[64];
+
+    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) == (ssize_t)sizeof(bytes))
+        ;
+}
+
 int queue_event_fd(struct azihsm_request *base)
 {
     struct queue_request *request = (struct queue_request *)base;
-    uint64_t count;
 
     if (request->poll_fd < 0 && !event_make(request))
         return -1;
-    /* What the slot's previous user left: it need not have read it. */
-    if (read(request->event_fd, &count, sizeof(count)) < 0)
-        count = 0;
+    swallow(request->notify_fd); /* what the slot's previous user left: it need not have read it */
     request->notify = true;
     return request->poll_fd;
 }
@@ -114,10 +121,7 @@ void queue_event_arm(struct queue_request *request)
 
 void queue_event_drain(struct queue_request *request)
 {
-    uint64_t count;
-
-    if (read(request->event_fd, &count, sizeof(count)) < 0)
-        count = 0;
+    swallow(request->notify_fd);
     if (request->timer_at < request->base.deadline_ns)
         queue_event_arm(request);
 }

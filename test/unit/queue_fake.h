@@ -102,9 +102,9 @@ static inline void fake_execute(void *ctx, void *handle, const struct queue_comm
 {
     (void)handle;
     atomic_fetch_add(&((struct fake *)ctx)->executed, 1);
-    if (in->request[0] == 'S')
+    if (in->request_len > 0 && in->request[0] == 'S')
         usleep(1000 * (unsigned)atoi((const char *)in->request + 1));
-    if (in->request[0] == 'X')
+    if (in->request_len > 1 && in->request[0] == 'X')
         out->ext_status = in->request[1];
     for (size_t i = 0; i < in->request_len; i++)
         response[i] = (uint8_t)~in->request[i];

@@ -171,12 +171,6 @@ static void huge_request(struct queue_slot *slot, uint8_t *frame)
     slot->request_len = UINT32_MAX;
 }
 
-static void empty_request(struct queue_slot *slot, uint8_t *frame)
-{
-    (void)frame;
-    slot->request_len = 0;
-}
-
 static void bad_kind(struct queue_slot *slot, uint8_t *frame)
 {
     (void)frame;
@@ -210,7 +204,6 @@ static void test_hostile_slots(void **state)
     (void)state;
     hostile_slot(long_request);
     hostile_slot(huge_request);
-    hostile_slot(empty_request);
     hostile_slot(bad_kind);
     hostile_slot(bad_operation);
     hostile_slot(bulk_without_area);
@@ -271,8 +264,21 @@ static void test_scribbler(void **state)
     azihsm_device_close(device);
 }
 
-/* An eventfd made blocking and filled up stops nobody but its owner's slot. */
-static void test_full_eventfd(void **state)
+static void submit_notified(struct azihsm_request *base)
+{
+    assert_true(azihsm_request_event_fd(base) >= 0);
+    base->frame[0] = 'x';
+    base->frame_len = 1;
+    base->deadline_ns = in_ms(5000);
+    assert_int_equal(azihsm_request_submit(base), AZIHSM_OK);
+    assert_int_equal(azihsm_request_wait(base), AZIHSM_OK);
+}
+
+/*
+ * A client that lets its descriptor wait and fills it (an eventfd by one write, a socket by leaving unread what it is
+ * sent) holds no thread of the server: the same slot is served on and on.
+ */
+static void test_full_notification(void **state)
 {
     struct azihsm_device *device = open_device(endpoint);
     struct azihsm_request *base;
@@ -282,16 +288,41 @@ static void test_full_eventfd(void **state)
     (void)state;
     assert_int_equal(azihsm_request_acquire(device, in_ms(20000), &base), AZIHSM_OK);
     request = (struct queue_request *)base;
-    assert_true(azihsm_request_event_fd(base) >= 0);
-    assert_int_equal(fcntl(request->event_fd, F_SETFL, 0), 0);
-    assert_int_equal(write(request->event_fd, &full, sizeof(full)), sizeof(full));
-    base->frame[0] = 'x';
-    base->frame_len = 1;
-    base->deadline_ns = in_ms(5000);
-    assert_int_equal(azihsm_request_submit(base), AZIHSM_OK);
-    assert_int_equal(azihsm_request_wait(base), AZIHSM_OK);
-    for (int i = 0; i < 20; i++)
-        assert_int_equal(echo(honest, "x", 5000), AZIHSM_OK);
+    submit_notified(base);
+    assert_int_equal(fcntl(request->notify_fd, F_SETFL, 0), 0);
+    assert_int_equal(write(request->notify_fd, &full, sizeof(full)), sizeof(full));
+    for (int i = 0; i < 2000; i++) {
+        base->deadline_ns = in_ms(5000);
+        assert_int_equal(queue_submit_operation(request, QUEUE_EXECUTE), AZIHSM_OK);
+        assert_int_equal(queue_wait_done(request), AZIHSM_OK);
+    }
+    azihsm_request_release(base);
+    azihsm_device_close(device);
+}
+
+/* Asking again for a slot replaces the socket; the old one only hangs up. */
+static void test_notification_again(void **state)
+{
+    struct azihsm_device *device = open_device(endpoint);
+    struct azihsm_request *base;
+    struct queue_request *request;
+    struct pollfd event;
+    int first;
+
+    (void)state;
+    assert_int_equal(azihsm_request_acquire(device, in_ms(20000), &base), AZIHSM_OK);
+    request = (struct queue_request *)base;
+    submit_notified(base);
+    first = dup(request->notify_fd);
+    queue_event_free(request);
+    submit_notified(base);
+    event = (struct pollfd){.fd = request->notify_fd, .events = POLLIN};
+    assert_int_equal(poll(&event, 1, 5000), 1);
+    assert_int_equal(event.revents, POLLIN);
+    event.fd = first;
+    assert_int_equal(poll(&event, 1, 5000), 1);
+    assert_true((event.revents & POLLHUP) != 0);
+    close(first);
     azihsm_request_release(base);
     azihsm_device_close(device);
 }
@@ -368,7 +399,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_hostile_slots, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_hostile_bulk, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_scribbler, set_up, tear_down),
-    cmocka_unit_test_setup_teardown(test_full_eventfd, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(test_full_notification, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(test_notification_again, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_doorbell_flood, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_sealed, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_killed_clients, set_up, tear_down),
