@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { RESULT_XTS = 1, XTS_TOO_LONG = 0xB };
 enum { AAD_UNIT = 32, AAD_HALF = 16, GCM_IV_SIZE = 12, EXT_NO_MEMORY = 100, EXT_ABORTED = 1 };
 
 /* Session checks; 0 or an extended status. "No session" leaves byte_count alone, later refusals clear it. */
@@ -115,16 +116,29 @@ static void fill(struct azihsm_bulk *bulk, const struct ioctl_bulk *command, uin
     memcpy(bulk->tag, command->u.gcm.tag, sizeof(bulk->tag));
 }
 
+/* More than azihsmd takes at once (65 MiB) is memory that cannot be mapped. */
+static uint32_t ext_status(const struct azihsm_bulk *bulk, azihsm_rc rc)
+{
+    switch (rc) {
+    case AZIHSM_OK:
+        return 0;
+    case AZIHSM_E_FAST_PATH:
+        return bulk->ext_status;
+    case AZIHSM_E_NO_MEMORY:
+    case AZIHSM_E_ARGUMENT:
+        return EXT_NO_MEMORY;
+    default:
+        return EXT_ABORTED;
+    }
+}
+
 /* The outcome of an operation that passed validation: the ioctl succeeds whatever came of it (8.7). */
 static void report(struct ioctl_bulk *command, const struct azihsm_bulk *bulk, azihsm_rc rc)
 {
     command->out_byte_count = rc == AZIHSM_OK ? command->src.length : 0;
     command->out_fips_approved = rc == AZIHSM_OK && bulk->fips_approved ? 1 : 0;
     command->out_result = rc == AZIHSM_E_FAST_PATH ? bulk->result : 0;
-    command->out_ext_status = rc == AZIHSM_OK            ? 0
-                              : rc == AZIHSM_E_FAST_PATH ? bulk->ext_status
-                              : rc == AZIHSM_E_NO_MEMORY ? (uint32_t)EXT_NO_MEMORY
-                                                         : (uint32_t)EXT_ABORTED;
+    command->out_ext_status = ext_status(bulk, rc);
     if (rc == AZIHSM_OK && !bulk->xts && !bulk->decrypt) {
         memcpy(command->out_cmd_spec, bulk->tag, sizeof(command->out_cmd_spec));
         memcpy(command->out_iv, bulk->iv, sizeof(command->out_iv));
@@ -142,6 +156,12 @@ static void execute(struct preload_file *file, struct ioctl_bulk *command)
     if (copy != NULL && preload_copy_in(copy, command->src.address, len)) {
         fill(&bulk, command, copy);
         rc = azihsm_device_bulk(file->device, &bulk, preload_deadline(), NULL);
+        if (rc == AZIHSM_E_ARGUMENT && bulk.xts) {
+            /* more than azihsmd takes at once, hence more than the hardware does: the hardware has a code for that */
+            bulk.result = RESULT_XTS;
+            bulk.ext_status = XTS_TOO_LONG;
+            rc = AZIHSM_E_FAST_PATH;
+        }
         /* The payload lies in the destination where it lay in the source, unless there is room only for itself. */
         if (command->dst.length >= len)
             to += (uint64_t)(bulk.dst - copy);

@@ -1,19 +1,20 @@
 /*
  * Which descriptors are ours, and the open file behind each.
  *
- * A descriptor is a real one (a place-holder eventfd), so its number, close-on-exec, dup and resource limits are the
- * kernel's. The table maps numbers to open files; an entry holds a reference. The table's lock is held over a fork, so
- * that a child finds it free and the table whole.
+ * A descriptor is a real one (a place-holder), so its number, close-on-exec, dup and resource limits are the kernel's.
+ * The table maps numbers to open files; an entry holds a reference. The table's lock is held over a fork, so that a
+ * child finds it free and the table whole.
  */
 #include "preload.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { FILES_MAX = 65536 };
+enum { FILES_MAX = 65536, READY_FD = 512 };
 
 static struct preload_file *files[FILES_MAX];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -91,6 +92,37 @@ static void set(int fd, struct preload_file *file)
         unref(old);
 }
 
+/*
+ * The place-holder is an epoll descriptor, to which the kernel's answers are the driver's (8.1): EINVAL to read and
+ * write, ENODEV to mmap. An eventfd that is always readable makes poll report it ready.
+ */
+static int ready = -1;
+
+static void make_ready(void)
+{
+    int fd = eventfd(1, EFD_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    ready = fcntl(fd, F_DUPFD_CLOEXEC, READY_FD); /* out of the program's way, where there is such a number */
+    if (ready < 0)
+        ready = fd;
+    else
+        close(fd);
+}
+
+static int place_holder(int flags)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int fd = epoll_create1((flags & O_CLOEXEC) != 0 ? EPOLL_CLOEXEC : 0);
+    struct epoll_event event = {.events = EPOLLIN};
+
+    pthread_once(&once, make_ready);
+    if (fd >= 0 && ready >= 0)
+        (void)epoll_ctl(fd, EPOLL_CTL_ADD, ready, &event); /* a program that closes what it does not know may have it */
+    return fd;
+}
+
 /* Fails an open: gives back what there is and sets errno. */
 static int open_failed(struct preload_file *file, int fd, int error)
 {
@@ -111,7 +143,7 @@ int preload_file_open(int flags)
     pthread_once(&once, register_fork);
     if (file == NULL)
         return open_failed(NULL, -1, ENOMEM);
-    fd = eventfd(0, (flags & O_CLOEXEC) != 0 ? EFD_CLOEXEC : 0);
+    fd = place_holder(flags);
     if (fd < 0 || fd >= FILES_MAX)
         return open_failed(file, fd, fd < 0 ? errno : EMFILE);
     rc = preload_backend_open(&file->device);

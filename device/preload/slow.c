@@ -73,6 +73,54 @@ static int refuse(struct ioctl_generic *command, uint32_t ext_status, int error)
     return -1;
 }
 
+/* ---- what the device answers to a submission before it looks at the message (5.15) ---- */
+
+enum {
+    OPCODE_MASK = 0x3ff,
+    CQE_INVALID_OPCODE = 0x001,
+    CQE_INVALID_SOURCE_LENGTH = 0x0c1,
+    CQE_INVALID_DESTINATION_LENGTH = 0x0c2,
+    PHYSICAL_SOURCE_MAX = 4096,
+};
+
+/* Asks the device, as GetDeviceInfo does. */
+static bool is_physical(const struct preload_file *file)
+{
+    static const struct azihsm_req_hdr hdr = {.has_rev = true, .rev = {1, 0}, .op = AZIHSM_OP_GET_DEVICE_INFO};
+    struct azihsm_get_device_info_resp info = {.kind = AZIHSM_DEVICE_VIRTUAL};
+    struct azihsm_request *request;
+    struct azihsm_resp_hdr answered;
+    azihsm_rc rc = azihsm_request_acquire(file->device, preload_deadline(), &request);
+
+    if (rc != AZIHSM_OK)
+        return false;
+    rc = azihsm_ddi_encode_request(AZIHSM_DEVICE_VIRTUAL, &hdr, NULL, request->frame, AZIHSM_FRAME_MAX,
+                                   &request->frame_len);
+    if (rc == AZIHSM_OK)
+        rc = azihsm_request_submit(request);
+    if (rc == AZIHSM_OK)
+        rc = azihsm_request_wait(request);
+    if (rc == AZIHSM_OK)
+        rc = azihsm_ddi_decode_response(AZIHSM_DEVICE_VIRTUAL, hdr.op, request->response, request->response_len,
+                                        &answered, &info, NULL);
+    azihsm_request_release(request);
+    return rc == AZIHSM_OK && info.kind == AZIHSM_DEVICE_PHYSICAL;
+}
+
+/*
+ * A completion status, or 0: the request is to be executed. Opcode 1, the flush, is the driver's own. Firmware has no
+ * use for a command without room for the answer; the simulator knows no lengths.
+ */
+static uint32_t check_submission(const struct preload_file *file, const struct ioctl_generic *command)
+{
+    if ((command->opc & OPCODE_MASK) != 0)
+        return CQE_INVALID_OPCODE;
+    if (command->dst_length != 0 || !is_physical(file))
+        return 0;
+    return command->src_length == 0 || command->src_length > PHYSICAL_SOURCE_MAX ? CQE_INVALID_SOURCE_LENGTH
+                                                                                 : CQE_INVALID_DESTINATION_LENGTH;
+}
+
 /* Reads the outcome of a request that was submitted; 0, or -1 with errno. */
 static int finish(struct preload_file *file, struct ioctl_generic *command, struct azihsm_request *request,
                   azihsm_rc rc)
@@ -96,9 +144,27 @@ static int finish(struct preload_file *file, struct ioctl_generic *command, stru
     return 0;
 }
 
+/* Submits the frame that was copied in, unless the device refuses the submission. */
+static int submit(struct preload_file *file, struct ioctl_generic *command, struct azihsm_request *request,
+                  uint32_t refused)
+{
+    azihsm_rc rc;
+
+    if (refused != 0) {
+        command->out_status = refused;
+        command->out_byte_count = 0;
+        return 0;
+    }
+    rc = azihsm_request_submit(request);
+    if (rc == AZIHSM_OK)
+        rc = azihsm_request_wait(request);
+    return finish(file, command, request, rc);
+}
+
 static int execute(struct preload_file *file, struct ioctl_generic *command)
 {
     bool with_id = (command->session_control_flags & IOCTL_SESSION_ID_VALID) != 0;
+    uint32_t refused = check_submission(file, command); /* it may send a request: before we hold one */
     struct azihsm_request *request;
     azihsm_rc rc = azihsm_request_acquire(file->device, preload_deadline(), &request);
     int result;
@@ -111,14 +177,10 @@ static int execute(struct preload_file *file, struct ioctl_generic *command)
     request->has_sess_id = with_id && request->session_kind != AZIHSM_KIND_NO_SESSION;
     request->sess_id = request->has_sess_id ? command->session_id : 0;
     request->deadline_ns = preload_deadline();
-    if (!preload_copy_in(request->frame, command->src_buf, command->src_length)) {
+    if (preload_copy_in(request->frame, command->src_buf, command->src_length))
+        result = submit(file, command, request, refused);
+    else
         result = refuse(command, IOCTL_EXT_SOURCE, EINVAL);
-    } else {
-        rc = azihsm_request_submit(request);
-        if (rc == AZIHSM_OK)
-            rc = azihsm_request_wait(request);
-        result = finish(file, command, request, rc);
-    }
     azihsm_request_release(request);
     return result;
 }
