@@ -49,9 +49,13 @@ static struct vault_key *find_key(struct vault *vault, uint32_t id)
     return key;
 }
 
+/*
+ * A session that was closed meanwhile, or that a reset left waiting to be reopened, has no key, not even those the
+ * application has made since through another.
+ */
 static bool is_foreign_session(const struct vault_key *key, const struct session *session)
 {
-    return key->session != 0 && (session == NULL || key->session != session->serial);
+    return session == NULL || session->flagged || (key->session != 0 && key->session != session->serial);
 }
 
 static bool is_gcm(const struct vault_key *key)

@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-enum { DIGEST_MAX = 96, IDENTITY_SIGNATURE = 96 };
+enum { DIGEST_MAX = 96, IDENTITY_SIGNATURE = 96, P521_WIDTH = 66 };
 
 azihsm_rc engine_generate_ecc(struct engine *engine, uint32_t curve, struct engine_key **out)
 {
@@ -148,7 +148,8 @@ static size_t significant_bits(const uint8_t *big_endian, size_t len)
 /*
  * The hash behind the 68 bytes of the physical profile. Its length is not visible: as long as the number does not
  * exceed the order any length gives the same signature, and the curve's own is taken (64 bytes for P-521, because
- * libcrypto would shift a longer string). A longer number is a longer hash, whose length the request names.
+ * libcrypto would shift a longer string). A longer number is a longer hash, whose length the request names; where that
+ * cannot be, the next longer hash. What no hash can be is as much of it as the named hash has. 0: nothing can be named.
  */
 static size_t physical_digest_len(uint32_t curve, uint32_t hash, size_t bits)
 {
@@ -158,27 +159,46 @@ static size_t physical_digest_len(uint32_t curve, uint32_t hash, size_t bits)
 
     if (bits <= order_bits[curve])
         return order_bits[curve] / 8;
-    if (bits <= 8 * named)
+    if (bits <= 8 * named || bits > 8 * 64)
         return named;
     return bits <= 8 * 48 ? 48 : 64;
+}
+
+/* A number of 513 to 521 bits for P-521, big-endian: moved up, because libcrypto takes the leftmost 521 of 528 bits. */
+static struct azihsm_bytes whole_number(uint8_t *e, size_t len)
+{
+    uint8_t *first = e + len - P521_WIDTH;
+
+    for (size_t i = 0; i < P521_WIDTH; i++)
+        first[i] = (uint8_t)(first[i] << 7 | (i + 1 < P521_WIDTH ? first[i + 1] >> 1 : 0));
+    return (struct azihsm_bytes){first, P521_WIDTH};
+}
+
+/* What libcrypto is to sign for a digest in wire form, whose copy e is; empty when that cannot be said. */
+static struct azihsm_bytes physical_digest(uint32_t curve, uint32_t hash, uint8_t *e, size_t len)
+{
+    size_t bits = significant_bits(e, len), digest_len = physical_digest_len(curve, hash, bits);
+
+    if (curve == AZIHSM_CURVE_P521 && bits > 8 * 64 && bits <= 521)
+        return whole_number(e, len);
+    return (struct azihsm_bytes){e + len - digest_len, digest_len};
 }
 
 static azihsm_rc sign_physical(const struct engine_key *key, struct azihsm_bytes digest, uint32_t hash,
                                uint8_t *signature, size_t *signature_len)
 {
     uint32_t curve = key->info->curve;
-    size_t width = azihsm_curve_coordinate_size(curve), wire = azihsm_curve_wire_coordinate_size(curve), bits, len;
+    size_t width = azihsm_curve_coordinate_size(curve), wire = azihsm_curve_wire_coordinate_size(curve);
     uint8_t e[AZIHSM_ECC_DIGEST_WIRE_SIZE], raw[ECDSA_RAW_MAX];
     azihsm_rc rc;
 
     if (digest.len != sizeof(e))
         return AZIHSM_STATUS_INVALID_ARG;
     azihsm_form_reverse(e, digest.data, sizeof(e));
-    bits = significant_bits(e, sizeof(e));
-    if (bits > 8 * 64)
+    digest = physical_digest(curve, hash, e, sizeof(e));
+    if (digest.len == 0)
         return AZIHSM_STATUS_INVALID_ARG;
-    len = physical_digest_len(curve, hash, bits);
-    rc = sign_digest(key, (struct azihsm_bytes){e + sizeof(e) - len, len}, raw);
+    rc = sign_digest(key, digest, raw);
     if (rc != AZIHSM_OK)
         return rc;
     memset(signature, 0, 2 * wire);

@@ -247,6 +247,37 @@ static void test_reset_between(void **state)
     expect(&f->client, &bulk, 0, 0);
 }
 
+/*
+ * A session that waits to be reopened uses nothing, not even what the application has made since through another.
+ */
+static void test_flagged_session(void **state)
+{
+    struct emu_fixture *f = *state;
+    struct emu_client other;
+    uint8_t buf[64] = {0};
+    struct emu_key gcm, xts[2];
+    struct emu_bulk bulk, pair;
+
+    emu_device_reset(f->device);
+    emu_attach(&other, f->device);
+    assert_int_equal(emu_establish(&other, &f->owner), AZIHSM_OK);
+    emu_login_must(&other, &f->owner);
+    make(&other, AZIHSM_AES_SIZE_GCM_BULK256, 0, &gcm);
+    make(&other, AZIHSM_AES_SIZE_XTS_BULK256, 0, &xts[0]);
+    make(&other, AZIHSM_AES_SIZE_XTS_BULK256, 0, &xts[1]);
+    bulk = request(&f->client, false, buf, buf, sizeof(buf));
+    bulk.key_id1 = gcm.id;
+    pair = request(&f->client, true, buf, buf, sizeof(buf));
+    pair.key_id1 = xts[0].id;
+    pair.key_id2 = xts[1].id;
+    expect(&f->client, &bulk, 2, 3);
+    expect(&f->client, &pair, 1, 7);
+    assert_int_equal(emu_reopen_session(&f->client, &f->owner), AZIHSM_OK);
+    expect(&f->client, &bulk, 0, 0);
+    expect(&f->client, &pair, 0, 0);
+    emu_detach(&other);
+}
+
 /* ---- vectors ---- */
 
 static uint16_t import_hex(struct emu_client *client, const struct emu_key *kek, const json_t *item, const char *field,
@@ -325,7 +356,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         EMU_READY(test_handle_checks), EMU_READY(test_gcm),           EMU_READY(test_xts),
-        EMU_READY(test_xts_long),      EMU_READY(test_reset_between), EMU_READY(test_vectors),
+        EMU_READY(test_xts_long),      EMU_READY(test_reset_between), EMU_READY(test_flagged_session),
+        EMU_READY(test_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

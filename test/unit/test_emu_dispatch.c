@@ -260,6 +260,26 @@ static void test_unknown_opcodes(void **state)
     }
 }
 
+/* ResetFunction has a place among the close commands (3.1): unsupported there too, and the session stays. */
+static void test_reset_function(void **state)
+{
+    static const enum azihsm_session_kind kinds[] = {AZIHSM_KIND_CLOSE, AZIHSM_KIND_IN_SESSION};
+    enum { RESET_FUNCTION = 2001 };
+    struct emu_fixture *f = *state;
+    struct azihsm_req_hdr hdr = header(&f->client, AZIHSM_OP_GET_UNWRAPPING_KEY);
+    struct emu_key key;
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct emu_submission in;
+
+        encode(&f->client, &hdr, NULL);
+        rewrite_op(&f->client, AZIHSM_OP_GET_UNWRAPPING_KEY, RESET_FUNCTION);
+        in = submission(&f->client, kinds[i]);
+        assert_int_equal(emu_send(&f->client, &in, NULL, RESET_FUNCTION), AZIHSM_STATUS_UNSUPPORTED_CMD);
+        assert_int_equal(emu_unwrapping_key(&f->client, &key), AZIHSM_OK);
+    }
+}
+
 /* Bodies of another command, a byte too many, a byte too few: for every command that takes a session. */
 static void test_bodies(void **state)
 {
@@ -379,6 +399,7 @@ int main(void)
         EMU_READY(test_hijack),
         EMU_READY(test_open_with_session_id),
         EMU_READY(test_unknown_opcodes),
+        EMU_READY(test_reset_function),
         EMU_READY(test_bodies),
         EMU_READY(test_truncations),
         EMU_FRESH(test_lengths),

@@ -114,6 +114,61 @@ static void every_curve_signs_every_digest(void **state)
         }
 }
 
+static void sign_wire(const struct engine_key *key, const uint8_t *wire, uint32_t hash, const uint8_t *expected,
+                      size_t expected_len)
+{
+    uint8_t signature[ENGINE_SIGNATURE_MAX], raw[ECDSA_RAW_MAX];
+    size_t len, raw_len;
+
+    assert_int_equal(
+        engine_ecdsa_sign(physical_engine, key, view(wire, AZIHSM_ECC_DIGEST_WIRE_SIZE), hash, signature, &len),
+        AZIHSM_OK);
+    raw_len = to_big_endian(spki_curve(engine_key_pkey(key)), signature, len, raw);
+    assert_true(verifies(engine_key_pkey(key), expected, expected_len, raw, raw_len));
+}
+
+/*
+ * 68 bytes that no hash has: up to the order's 521 bits the number itself is signed; beyond, as many bytes as the hash
+ * has that is named.
+ */
+static void numbers_longer_than_hashes(void **state)
+{
+    uint8_t wire[AZIHSM_ECC_DIGEST_WIRE_SIZE] = {0}, expected[66], signature[ENGINE_SIGNATURE_MAX];
+    BIGNUM *number;
+    size_t len;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(wire); i++)
+        wire[i] = (uint8_t)(0x80 | i);
+    for (uint32_t curve = AZIHSM_CURVE_P256; curve <= AZIHSM_CURVE_P521; curve++) {
+        struct engine_key *key;
+
+        assert_int_equal(engine_generate_ecc(physical_engine, curve, &key), AZIHSM_OK);
+        for (uint32_t hash = AZIHSM_HASH_SHA1; hash <= AZIHSM_HASH_SHA512; hash++) {
+            azihsm_form_reverse(expected, wire, azihsm_hash_size(hash));
+            sign_wire(key, wire, hash, expected, azihsm_hash_size(hash));
+        }
+        assert_int_equal(engine_ecdsa_sign(physical_engine, key, view(wire, sizeof(wire)), 0, signature, &len),
+                         AZIHSM_STATUS_INVALID_ARG);
+        engine_key_free(key);
+    }
+    for (uint8_t top = 0; top < 2; top++) { /* 520 and 521 bits */
+        struct engine_key *key;
+
+        wire[67] = wire[66] = 0;
+        wire[65] = top;
+        number = BN_lebin2bn(wire, sizeof(wire), NULL);
+        assert_int_equal(BN_num_bits(number), 520 + top);
+        /* libcrypto takes the leftmost 521 bits of the 528 it is given */
+        assert_int_equal(BN_lshift(number, number, 7), 1);
+        assert_int_equal(BN_bn2binpad(number, expected, sizeof(expected)), sizeof(expected));
+        assert_int_equal(engine_generate_ecc(physical_engine, AZIHSM_CURVE_P521, &key), AZIHSM_OK);
+        sign_wire(key, wire, AZIHSM_HASH_SHA256, expected, sizeof(expected));
+        engine_key_free(key);
+        BN_free(number);
+    }
+}
+
 static void odd_digests(void **state)
 {
     uint8_t digest[97], signature[ENGINE_SIGNATURE_MAX];
@@ -398,17 +453,12 @@ static void threads_share_a_key(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(signatures_of_vector_keys_verify),
-        cmocka_unit_test(every_curve_signs_every_digest),
-        cmocka_unit_test(odd_digests),
-        cmocka_unit_test(public_keys_have_the_wire_form),
-        cmocka_unit_test(two_parties_agree),
-        cmocka_unit_test(secrets_keep_leading_zeros),
-        cmocka_unit_test(bad_peers_physical),
-        cmocka_unit_test(the_prime_itself_is_out_of_range),
-        cmocka_unit_test(bad_peers_virtual),
-        cmocka_unit_test(identity_signs_encryption_keys),
-        cmocka_unit_test(threads_share_a_key),
+        cmocka_unit_test(signatures_of_vector_keys_verify), cmocka_unit_test(every_curve_signs_every_digest),
+        cmocka_unit_test(numbers_longer_than_hashes),       cmocka_unit_test(odd_digests),
+        cmocka_unit_test(public_keys_have_the_wire_form),   cmocka_unit_test(two_parties_agree),
+        cmocka_unit_test(secrets_keep_leading_zeros),       cmocka_unit_test(bad_peers_physical),
+        cmocka_unit_test(the_prime_itself_is_out_of_range), cmocka_unit_test(bad_peers_virtual),
+        cmocka_unit_test(identity_signs_encryption_keys),   cmocka_unit_test(threads_share_a_key),
     };
 
     return cmocka_run_group_tests(tests, setup_engines, teardown_engines);
