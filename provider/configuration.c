@@ -76,6 +76,17 @@ static void check_unknown(struct provider *provider)
     OPENSSL_free(path);
 }
 
+/* What is in force, defaults included. pin-source is a path. */
+static void trace_configuration(const struct provider *provider)
+{
+    const struct config *config = &provider->config;
+    trace(provider, AZIHSM_TRACE_CONFIG,
+          "device %s, partition %s, pin-source %s, keys %s, symmetric %s, async %s, autostart %s, timeout %u ms",
+          config->device == NULL ? "auto" : config->device, config->partition == NULL ? "default" : config->partition,
+          config->pin_source == NULL ? "none" : config->pin_source, config->keys, config->symmetric ? "yes" : "no",
+          config->async ? "yes" : "no", config->autostart ? "yes" : "no", config->timeout_ms);
+}
+
 void provider_configure(struct provider *provider)
 {
     (void)config_parse(&provider->config, core_value, provider, provider->wrong, sizeof(provider->wrong));
@@ -84,9 +95,7 @@ void provider_configure(struct provider *provider)
         fprintf(stderr, "azihsm: configuration: %s\n", provider->wrong);
         trace(provider, AZIHSM_TRACE_CONFIG, "%s", provider->wrong);
     } else
-        trace(provider, AZIHSM_TRACE_CONFIG, "device %s, keys %s, timeout %u ms",
-              provider->config.device == NULL ? "auto" : provider->config.device, provider->config.keys,
-              provider->config.timeout_ms);
+        trace_configuration(provider);
 }
 
 /* ---- is anybody there for digests and verification? (activating us ends the implicit activation of default) ---- */

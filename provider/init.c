@@ -3,6 +3,7 @@
  */
 #include "algorithms.h"
 #include "provider_local.h"
+#include "statistics.h"
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>
@@ -21,15 +22,8 @@ static void teardown(void *provctx)
 
 static const OSSL_PARAM *gettable_params(void *provctx)
 {
-    static const OSSL_PARAM params[] = {
-        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_NAME, NULL, 0),
-        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_VERSION, NULL, 0),
-        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_BUILDINFO, NULL, 0),
-        OSSL_PARAM_int(OSSL_PROV_PARAM_STATUS, NULL),
-        OSSL_PARAM_END,
-    };
     (void)provctx;
-    return params;
+    return statistics_gettable();
 }
 
 static int get_params(void *provctx, OSSL_PARAM params[])
@@ -48,7 +42,9 @@ static int get_params(void *provctx, OSSL_PARAM params[])
             return 0;
     }
     OSSL_PARAM *status = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
-    return status == NULL || OSSL_PARAM_set_int(status, 1);
+    if (status != NULL && !OSSL_PARAM_set_int(status, 1))
+        return 0;
+    return statistics_get(params);
 }
 
 static const OSSL_ALGORITHM *query_operation(void *provctx, int operation_id, int *no_cache)

@@ -182,6 +182,7 @@ static azihsm_rc client_make(struct provider *provider, const struct device_choi
         .autostart = config->autostart != 0,
         .trace = config->trace != 0 ? trace_line : NULL,
         .trace_arg = provider,
+        .trace_categories = config->trace,
     };
     if (config->async)
         wanted.async = async_hooks;

@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { TIMEOUT_DEFAULT_MS = 10000, PREPARE_MS = 100, TRACE_LINE_MAX = 320 };
+enum { TIMEOUT_DEFAULT_MS = 10000, PREPARE_MS = 100, TRACE_LINE_MAX = 512 };
 
 /* Takes over the hub's reference. */
 static azihsm_rc client_on_hub(const struct azihsm_client_config *config, struct hub *hub, struct azihsm_client **out,
@@ -25,6 +25,7 @@ static azihsm_rc client_on_hub(const struct azihsm_client_config *config, struct
     client->async = config->async;
     client->trace = config->trace;
     client->trace_arg = config->trace_arg;
+    client->trace_categories = config->trace_categories != 0 ? config->trace_categories : AZIHSM_TRACE_ALL;
     *out = client;
     return AZIHSM_OK;
 }
@@ -87,7 +88,7 @@ void client_trace(const struct azihsm_client *client, enum azihsm_trace_category
     char line[TRACE_LINE_MAX];
     va_list args;
 
-    if (client->trace == NULL)
+    if (!client_traces(client, category))
         return;
     va_start(args, format);
     vsnprintf(line, sizeof(line), format, args);

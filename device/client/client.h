@@ -13,6 +13,7 @@ struct azihsm_client {
     struct azihsm_async_hooks async;
     void (*trace)(void *arg, enum azihsm_trace_category category, const char *line);
     void *trace_arg;
+    unsigned trace_categories;
 };
 
 /*
@@ -25,7 +26,12 @@ azihsm_rc client_new_on(const struct azihsm_client_config *config, struct azihsm
 bool client_can_pause(const struct azihsm_client *client);
 bool client_pause(const struct azihsm_client *client, int fd, struct operation *operation);
 
-/* No effect without a trace function; never called with a lock held. */
+static inline bool client_traces(const struct azihsm_client *client, enum azihsm_trace_category category)
+{
+    return client->trace != NULL && (client->trace_categories & (unsigned)category) != 0;
+}
+
+/* No effect when this category is not wanted; never called with a lock held. */
 __attribute__((format(printf, 3, 4))) void client_trace(const struct azihsm_client *client,
                                                         enum azihsm_trace_category category, const char *format, ...);
 

@@ -10,6 +10,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct key_public *public_new(struct azihsm_bytes spki)
@@ -101,6 +102,7 @@ azihsm_rc key_from_made(struct operation *operation, const struct key_made *made
                         struct azihsm_key **out)
 {
     struct azihsm_key *key = NULL;
+    char text[KEY_TEXT_MAX];
     azihsm_rc rc = key_from_parts(operation->client, made->masked_key, made->spki, &key);
 
     if (rc == AZIHSM_E_DECODE)
@@ -114,6 +116,9 @@ azihsm_rc key_from_made(struct operation *operation, const struct key_made *made
     }
     key->lineage = operation->link->lineage;
     residency_enter(operation, key, made->key_id, made->has_bulk_id ? made->bulk_id : made->key_id);
+    if (client_traces(operation->client, AZIHSM_TRACE_KEY))
+        client_trace(operation->client, AZIHSM_TRACE_KEY, "%s: the device made %s",
+                     azihsm_ddi_op_name(operation->spec.op), key_text(key, text));
     *out = key;
     return AZIHSM_OK;
 }
@@ -130,8 +135,10 @@ static azihsm_rc learn_named(struct operation *operation, void *arg)
 
 azihsm_rc azihsm_key_load(struct azihsm_key *key, struct azihsm_error *err)
 {
-    const struct operation_spec spec = {
-        .op = key->blob.len > 0 ? AZIHSM_OP_UNMASK_KEY : AZIHSM_OP_OPEN_KEY, .client = key->client, .keys = {key}};
+    const struct operation_spec spec = {.op = key->blob.len > 0 ? AZIHSM_OP_UNMASK_KEY : AZIHSM_OP_OPEN_KEY,
+                                        .client = key->client,
+                                        .keys = {key},
+                                        .uncounted = true};
 
     return operation_run(&spec, learn_named, NULL, err);
 }
@@ -203,6 +210,20 @@ struct azihsm_bytes azihsm_key_spki(const struct azihsm_key *key)
 struct azihsm_bytes azihsm_key_label(const struct azihsm_key *key)
 {
     return key->label;
+}
+
+const char *key_text(const struct azihsm_key *key, char text[KEY_TEXT_MAX])
+{
+    const char *kind = azihsm_key_kind_name(key->kind);
+
+    if (key->label.len > 0)
+        snprintf(text, KEY_TEXT_MAX, "key \"%.*s\" (%s)", (int)key->label.len, (const char *)key->label.data,
+                 kind != NULL ? kind : "unknown kind");
+    else if (key->tag != 0)
+        snprintf(text, KEY_TEXT_MAX, "key with tag 0x%x (%s)", key->tag, kind != NULL ? kind : "kind not known yet");
+    else
+        snprintf(text, KEY_TEXT_MAX, "unnamed key (%s)", kind != NULL ? kind : "unknown kind");
+    return text;
 }
 
 /* ---- public halves ---- */

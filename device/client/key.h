@@ -53,6 +53,10 @@ azihsm_rc key_from_made(struct operation *operation, const struct key_made *made
 /* Compares with what the file says, or remembers it when the file said nothing. AZIHSM_E_MISMATCH. */
 azihsm_rc key_confirm_public(struct azihsm_key *key, OSSL_LIB_CTX *libctx, struct azihsm_bytes spki);
 
+/* For the trace: "key "www" (Ecc256Private)", "key with tag 0x12 (...)", "unnamed key (...)"; returns text. */
+enum { KEY_TEXT_MAX = 200 };
+const char *key_text(const struct azihsm_key *key, char text[KEY_TEXT_MAX]);
+
 static inline bool key_kind_is_asymmetric(uint32_t kind)
 {
     return kind >= AZIHSM_KEY_RSA2K_PRIVATE && kind <= AZIHSM_KEY_ECC521_PRIVATE;

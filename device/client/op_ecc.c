@@ -37,8 +37,7 @@ azihsm_rc azihsm_key_generate_ecc(struct azihsm_client *client, uint32_t curve, 
 {
     struct generate want = {.request = {.curve = curve, .has_key_tag = spec->tag != 0, .key_tag = spec->tag},
                             .out = out};
-    const struct operation_spec operation = {
-        .op = AZIHSM_OP_ECC_GENERATE_KEY_PAIR, .client = client, .once = spec->tag != 0};
+    struct operation_spec operation = {.op = AZIHSM_OP_ECC_GENERATE_KEY_PAIR, .client = client, .once = spec->tag != 0};
     azihsm_rc rc = props_from_spec(spec, &want.request.key_props, err);
 
     if (rc != AZIHSM_OK)
@@ -48,6 +47,7 @@ azihsm_rc azihsm_key_generate_ecc(struct azihsm_client *client, uint32_t curve, 
             want.kind = kind;
     if (want.kind == 0)
         return azihsm_error_set(err, AZIHSM_E_ARGUMENT, "the device knows the curves P-256, P-384 and P-521 only");
+    operation.kind = want.kind;
     return operation_run(&operation, generate, &want, err);
 }
 

@@ -47,12 +47,17 @@ static azihsm_rc generate(struct operation *operation, void *arg)
     return rc;
 }
 
+static uint32_t rsa_kind(unsigned bits)
+{
+    return bits == 2048 ? AZIHSM_KEY_RSA2K_PRIVATE : bits == 3072 ? AZIHSM_KEY_RSA3K_PRIVATE : AZIHSM_KEY_RSA4K_PRIVATE;
+}
+
 azihsm_rc azihsm_key_generate_rsa(struct azihsm_client *client, unsigned bits, const struct azihsm_key_spec *spec,
                                   struct azihsm_key **out, struct azihsm_error *err)
 {
     struct generate want = {.request = {.bits = bits, .has_key_tag = spec->tag != 0, .key_tag = spec->tag}, .out = out};
     const struct operation_spec operation = {
-        .op = AZIHSM_OP_RSA_GENERATE_KEY_PAIR, .client = client, .once = spec->tag != 0};
+        .op = AZIHSM_OP_RSA_GENERATE_KEY_PAIR, .client = client, .kind = rsa_kind(bits), .once = spec->tag != 0};
     azihsm_rc rc = props_from_spec(spec, &want.request.key_props, err);
 
     if (rc != AZIHSM_OK)
@@ -91,7 +96,8 @@ azihsm_rc azihsm_key_rsa_mod_exp(struct azihsm_key *key, enum azihsm_rsa_op op, 
                                  size_t *len, struct azihsm_error *err)
 {
     struct mod_exp want = {.request = {.y = y, .op_type = op}, .x = output_to(x, len)};
-    const struct operation_spec operation = {.op = AZIHSM_OP_RSA_MOD_EXP, .client = key->client, .keys = {key}};
+    const struct operation_spec operation = {
+        .op = AZIHSM_OP_RSA_MOD_EXP, .client = key->client, .keys = {key}, .decrypt = op == AZIHSM_RSA_DECRYPT};
     size_t size = azihsm_key_kind_rsa_size(key->kind);
 
     if (size == 0)
@@ -226,7 +232,8 @@ static azihsm_rc import(struct operation *operation, void *arg)
 static azihsm_rc import_run(struct azihsm_client *client, struct import *want, const struct azihsm_key_spec *spec,
                             struct azihsm_error *err)
 {
-    const struct operation_spec operation = {.op = AZIHSM_OP_RSA_UNWRAP, .client = client, .once = spec->tag != 0};
+    const struct operation_spec operation = {
+        .op = AZIHSM_OP_RSA_UNWRAP, .client = client, .kind = want->request.key_class, .once = spec->tag != 0};
     azihsm_rc rc = props_from_spec(spec, &want->request.key_props, err);
 
     if (rc != AZIHSM_OK)

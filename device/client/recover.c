@@ -7,8 +7,10 @@
  */
 #include "recover.h"
 
+#include "activity.h"
 #include "client.h"
 #include "generation.h"
+#include "key.h"
 #include "residency.h"
 #include "session.h"
 #include "transport/futex.h"
@@ -108,6 +110,7 @@ void operation_abandon(void *arg)
     if (operation->request != NULL && operation->link->generation == generation_current())
         azihsm_request_release(operation->request);
     attempt_end(operation);
+    activity_event(ACTIVITY_ABANDONED, 1);
     operation_disown(operation);
 }
 
@@ -182,6 +185,7 @@ static azihsm_rc attempts(struct operation *operation, operation_fn *fn, void *a
         when = wait ? clock_now() + wait_ns(waits++) : clock_now();
         if (when >= operation->deadline_ns)
             return rc;
+        activity_event(ACTIVITY_REPEAT, 1);
         client_trace(operation->client, AZIHSM_TRACE_OP, "%s: %s, once more%s", azihsm_ddi_op_name(operation->spec.op),
                      azihsm_rc_name(rc), wait ? " after a wait" : "");
         if (wait)
@@ -206,26 +210,28 @@ static azihsm_rc report(const struct operation_spec *spec, azihsm_rc rc, struct 
                             words != NULL ? words : "");
 }
 
-static void operation_init(struct operation *operation, const struct operation_spec *spec, struct azihsm_error *err)
+static void operation_init(struct operation *operation, const struct operation_spec *spec, int64_t started_ns,
+                           struct azihsm_error *err)
 {
     memset(operation, 0, sizeof(*operation));
     operation->spec = *spec;
     operation->client = spec->client;
     operation->hub = spec->client->hub;
     operation->err = err;
-    operation->started_ns = clock_now();
+    operation->started_ns = started_ns;
     operation->deadline_ns = operation->started_ns + (int64_t)spec->client->timeout_ms * NS_PER_MS;
     operation->timer_fd = -1;
 }
 
-static azihsm_rc run_pausable(const struct operation_spec *spec, operation_fn *fn, void *arg, struct azihsm_error *err)
+static azihsm_rc run_pausable(const struct operation_spec *spec, int64_t started_ns, operation_fn *fn, void *arg,
+                              struct azihsm_error *err)
 {
     struct operation *operation = OPENSSL_malloc(sizeof(*operation));
     azihsm_rc rc;
 
     if (operation == NULL)
         return AZIHSM_E_NO_MEMORY;
-    operation_init(operation, spec, err);
+    operation_init(operation, spec, started_ns, err);
     operation->pausable = true;
     operation_own(operation);
     rc = attempts(operation, fn, arg);
@@ -233,18 +239,37 @@ static azihsm_rc run_pausable(const struct operation_spec *spec, operation_fn *f
     return rc;
 }
 
+/* "EccSign (ecdsa-p256.sign) with key "www" (Ecc256Private) on unix:/run/azihsm.sock: Success, 18 us" */
+static void account(const struct operation_spec *spec, azihsm_rc rc, int64_t ns)
+{
+    const struct azihsm_key *key = spec->keys[0];
+    enum azihsm_activity activity =
+        azihsm_activity_of(spec->op, spec->kind != 0 || key == NULL ? spec->kind : key->kind, spec->decrypt);
+    char text[KEY_TEXT_MAX];
+
+    activity_note(activity, rc != AZIHSM_OK, ns);
+    if (client_traces(spec->client, AZIHSM_TRACE_OP))
+        client_trace(spec->client, AZIHSM_TRACE_OP, "%s (%s.%s)%s%s on %s: %s, %lld us", azihsm_ddi_op_name(spec->op),
+                     azihsm_activity_algorithm(activity), azihsm_activity_action(activity), key != NULL ? " with " : "",
+                     key != NULL ? key_text(key, text) : "", azihsm_client_endpoint_name(spec->client),
+                     azihsm_rc_name(rc), (long long)(ns / NS_PER_US));
+}
+
 azihsm_rc operation_run(const struct operation_spec *spec, operation_fn *fn, void *arg, struct azihsm_error *err)
 {
+    int64_t started_ns = clock_now();
     struct operation operation;
     azihsm_rc rc;
 
     if (err != NULL)
         memset(err, 0, sizeof(*err));
     if (client_can_pause(spec->client)) {
-        rc = run_pausable(spec, fn, arg, err);
+        rc = run_pausable(spec, started_ns, fn, arg, err);
     } else {
-        operation_init(&operation, spec, err);
+        operation_init(&operation, spec, started_ns, err);
         rc = attempts(&operation, fn, arg);
     }
+    if (!spec->uncounted)
+        account(spec, rc, clock_now() - started_ns);
     return rc == AZIHSM_OK ? rc : report(spec, rc, err);
 }

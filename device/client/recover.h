@@ -16,6 +16,9 @@ struct operation_spec {
     uint32_t op; /* for messages, e.g. AZIHSM_OP_ECC_SIGN */
     struct azihsm_client *client;
     struct azihsm_key *keys[OPERATION_KEYS]; /* made resident before; NULL = none */
+    uint32_t kind;                           /* for the counts (azihsm_activity_of); 0 = that of keys[0] */
+    bool decrypt;                            /* likewise */
+    bool uncounted;                          /* all that it does is counted by itself: loading a key */
     bool once;  /* may not be repeated when it is not known whether it was executed (named keys, PIN, reset) */
     bool hasty; /* one attempt: no waiting for a device that is not ready */
 };

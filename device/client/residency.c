@@ -13,6 +13,7 @@
  */
 #include "residency.h"
 
+#include "activity.h"
 #include "call.h"
 #include "client.h"
 #include "key.h"
@@ -169,7 +170,20 @@ static azihsm_rc load(struct operation *operation, struct azihsm_key *key, uint1
     rc = unmask(operation, key, id, bulk_id);
     if (rc == AZIHSM_STATUS_KEY_TAG_ALREADY_EXISTS && key_kind_is_asymmetric(key->kind))
         rc = open_named(operation, key, id, bulk_id);
-    client_trace(operation->client, AZIHSM_TRACE_KEY, "load key: %s", azihsm_rc_name(rc));
+    return rc;
+}
+
+static azihsm_rc load_counted(struct operation *operation, struct azihsm_key *key, uint16_t *id, uint16_t *bulk_id)
+{
+    int64_t started_ns = clock_now(), took_ns;
+    char text[KEY_TEXT_MAX];
+    azihsm_rc rc = load(operation, key, id, bulk_id);
+
+    took_ns = clock_now() - started_ns;
+    activity_note(AZIHSM_ACTIVITY_KEY_LOAD, rc != AZIHSM_OK, took_ns);
+    if (client_traces(operation->client, AZIHSM_TRACE_KEY))
+        client_trace(operation->client, AZIHSM_TRACE_KEY, "load %s: %s, %lld us", key_text(key, text),
+                     azihsm_rc_name(rc), (long long)(took_ns / NS_PER_US));
     return rc;
 }
 
@@ -179,7 +193,7 @@ static azihsm_rc load_and_hold(struct operation *operation, struct azihsm_key *k
     uint32_t epoch = operation->link->epoch;
     uint64_t from = word_make(epoch, LOADING, 0, 0);
     uint16_t id = 0, bulk_id = 0;
-    azihsm_rc rc = load(operation, key, &id, &bulk_id);
+    azihsm_rc rc = load_counted(operation, key, &id, &bulk_id);
     uint64_t to = rc == AZIHSM_OK ? word_make(epoch, RESIDENT, 1, id) : word_make(epoch, ABSENT, 0, 0);
     bool mine;
 
@@ -383,6 +397,7 @@ bool residency_make_room(struct operation *operation)
     pthread_mutex_unlock(&operation->era->lock);
     for (unsigned i = 0; i < count; i++)
         call_delete_key(link, ids[i]);
+    activity_event(ACTIVITY_EVICTION, count);
     if (count > 0)
         client_trace(operation->client, AZIHSM_TRACE_KEY, "device full: evicted %u idle keys", count);
     return count > 0;

@@ -7,6 +7,7 @@
  */
 #include "session.h"
 
+#include "activity.h"
 #include "client.h"
 #include "login.h"
 #include "transport/futex.h"
@@ -79,13 +80,14 @@ static azihsm_rc attempt(struct operation *operation, struct era *era, struct az
     struct line *line, *back = NULL;
     uint16_t sess_id;
     uint32_t lineage;
-    bool later = false;
+    bool later = false, before;
     azihsm_rc rc = AZIHSM_E_LOST;
 
     pthread_mutex_lock(&era->lock);
     line = era->revive;
     sess_id = era->revive_session;
     lineage = era->revive_lineage;
+    before = era->links != NULL;
     era->revive = NULL;
     pthread_mutex_unlock(&era->lock);
     if (line != NULL)
@@ -98,10 +100,17 @@ static azihsm_rc attempt(struct operation *operation, struct era *era, struct az
         line = back;
     }
     line_put(line);
+    if (rc == AZIHSM_OK)
+        activity_event(ACTIVITY_RESET, 1);
     if (rc == AZIHSM_OK || later)
         return rc;
     err->text[0] = '\0';
-    return login_new(&login, out);
+    rc = login_new(&login, out);
+    if (rc == AZIHSM_OK) {
+        activity_event(ACTIVITY_SESSION, 1);
+        activity_event(ACTIVITY_RECONNECT, before ? 1 : 0);
+    }
+    return rc;
 }
 
 /* Under the era's lock. */
@@ -119,7 +128,11 @@ static azihsm_rc log_in(struct operation *operation, struct era *era, struct lin
 {
     struct azihsm_error err = {0};
     struct link *link = NULL;
+    int64_t started_ns = clock_now(), took_ns;
     azihsm_rc rc = attempt(operation, era, &err, &link);
+
+    took_ns = clock_now() - started_ns;
+    activity_note(AZIHSM_ACTIVITY_SESSION_OPEN, rc != AZIHSM_OK, took_ns);
 
     if (rc == AZIHSM_OK) {
         atomic_store(&operation->hub->reached, true);
@@ -129,9 +142,9 @@ static azihsm_rc log_in(struct operation *operation, struct era *era, struct lin
     note_result(era, rc, is_curable(operation, rc), &err);
     pthread_cond_broadcast(&era->changed);
     pthread_mutex_unlock(&era->lock);
-    client_trace(operation->client, AZIHSM_TRACE_SESSION, "%s: login: %s%s%s",
-                 azihsm_client_endpoint_name(operation->client), azihsm_rc_name(rc), err.text[0] != '\0' ? ": " : "",
-                 err.text);
+    client_trace(operation->client, AZIHSM_TRACE_SESSION, "%s: login, partition %s: %s, %lld us%s%s",
+                 azihsm_client_endpoint_name(operation->client), operation->hub->partition, azihsm_rc_name(rc),
+                 (long long)(took_ns / NS_PER_US), err.text[0] != '\0' ? ": " : "", err.text);
     *out = link;
     return rc;
 }

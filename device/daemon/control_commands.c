@@ -77,6 +77,62 @@ static void control_write_device(struct control_call *call, struct partition *pa
     cbor_write_pair_uint(call->out, "resets", counters.resets);
 }
 
+/* Rounded up, as quantiles are: no quantile is above the maximum. */
+static uint64_t control_us(uint64_t ns)
+{
+    return (ns + 999) / 1000;
+}
+
+/* One algorithm of one partition. */
+struct control_row {
+    struct partition *partition;
+    unsigned activity;
+    struct azihsm_latency latency;
+};
+
+/* The next row with operations, over all partitions; start with *cursor = 0. */
+static bool control_next_row(const struct control_call *call, size_t *cursor, struct control_row *row)
+{
+    while ((row->partition = daemon_partition_at(call->daemon, *cursor / AZIHSM_ACTIVITIES)) != NULL) {
+        row->activity = (unsigned)(*cursor % AZIHSM_ACTIVITIES);
+        ++*cursor;
+        counters_activity(partition_counters(row->partition), (enum azihsm_activity)row->activity, &row->latency);
+        if (row->latency.operations > 0)
+            return true;
+    }
+    return false;
+}
+
+static void control_write_row(struct control_call *call, const struct control_row *row)
+{
+    const struct azihsm_latency *latency = &row->latency;
+
+    cbor_write_map(call->out, 9);
+    cbor_write_pair_text(call->out, "partition", partition_name(row->partition));
+    cbor_write_pair_text(call->out, "algorithm", azihsm_activity_algorithm(row->activity));
+    cbor_write_pair_text(call->out, "action", azihsm_activity_action(row->activity));
+    cbor_write_pair_uint(call->out, "operations", latency->operations);
+    cbor_write_pair_uint(call->out, "errors", latency->errors);
+    cbor_write_pair_uint(call->out, "mean-us", control_us(latency->total_ns / latency->operations));
+    cbor_write_pair_uint(call->out, "p50-us", azihsm_latency_quantile_us(latency, 50));
+    cbor_write_pair_uint(call->out, "p99-us", azihsm_latency_quantile_us(latency, 99));
+    cbor_write_pair_uint(call->out, "max-us", control_us(latency->max_ns));
+}
+
+static void control_write_algorithms(struct control_call *call)
+{
+    struct control_row row;
+    size_t cursor = 0, count = 0;
+
+    while (control_next_row(call, &cursor, &row))
+        count++;
+    cbor_write_text(call->out, "algorithms");
+    cbor_write_array(call->out, count);
+    /* One first seen meanwhile waits for the next question. */
+    for (cursor = 0; count > 0 && control_next_row(call, &cursor, &row); count--)
+        control_write_row(call, &row);
+}
+
 static size_t control_partition_count(struct daemon *daemon)
 {
     size_t count = 0;
@@ -94,6 +150,7 @@ static azihsm_rc control_status(struct control_call *call)
     daemon_queue_counters(call->daemon, &queue);
     cbor_write_pair_text(call->out, "version", AZIHSM_VERSION);
     cbor_write_pair_uint(call->out, "pid", (uint64_t)getpid());
+    cbor_write_pair_uint(call->out, "uptime-s", daemon_uptime_s(call->daemon));
     cbor_write_pair_bool(call->out, "ephemeral", daemon_config(call->daemon)->ephemeral);
     cbor_write_pair_uint(call->out, "connections", queue.connections);
     cbor_write_pair_uint(call->out, "threads", queue.threads);
@@ -106,6 +163,7 @@ static azihsm_rc control_status(struct control_call *call)
     cbor_write_array(call->out, count);
     for (i = 0; i < count; i++)
         control_write_device(call, daemon_partition_at(call->daemon, i));
+    control_write_algorithms(call);
     return AZIHSM_OK;
 }
 
@@ -115,15 +173,16 @@ static void control_write_counter(struct control_call *call, const struct counte
 {
     int i;
 
-    cbor_write_map(call->out, 5);
+    cbor_write_map(call->out, 6);
     cbor_write_pair_text(call->out, "op", view->name);
-    cbor_write_pair_uint(call->out, "operations", view->operations);
-    cbor_write_pair_uint(call->out, "errors", view->errors);
-    cbor_write_pair_uint(call->out, "total-ns", view->total_ns);
+    cbor_write_pair_uint(call->out, "operations", view->latency.operations);
+    cbor_write_pair_uint(call->out, "errors", view->latency.errors);
+    cbor_write_pair_uint(call->out, "total-ns", view->latency.total_ns);
+    cbor_write_pair_uint(call->out, "max-ns", view->latency.max_ns);
     cbor_write_text(call->out, "buckets");
-    cbor_write_array(call->out, COUNTERS_BUCKETS);
-    for (i = 0; i < COUNTERS_BUCKETS; i++)
-        cbor_write_uint(call->out, view->buckets[i]);
+    cbor_write_array(call->out, AZIHSM_LATENCY_BUCKETS);
+    for (i = 0; i < AZIHSM_LATENCY_BUCKETS; i++)
+        cbor_write_uint(call->out, view->latency.buckets[i]);
 }
 
 static azihsm_rc control_counters(struct control_call *call)
@@ -152,13 +211,17 @@ static azihsm_rc control_metrics(struct control_call *call)
 {
     size_t cap = CONTROL_REPLY_MAX - 64;
     char *text = OPENSSL_malloc(cap);
+    uint64_t part = 0;
     azihsm_rc rc = AZIHSM_OK;
+    bool more;
 
     if (text == NULL)
         return azihsm_error_set(&call->err, AZIHSM_E_NO_MEMORY, "out of memory");
-    if (metrics_write(call->daemon, text, cap))
+    (void)control_number(call, "part", UINT64_MAX, &part);
+    if (metrics_write(call->daemon, part, text, cap, &more)) {
+        cbor_write_pair_bool(call->out, "more", more);
         cbor_write_pair_text(call->out, "text", text);
-    else
+    } else
         rc = azihsm_error_set(&call->err, AZIHSM_E_INTERNAL, "the metrics do not fit a reply");
     OPENSSL_free(text);
     return rc;
@@ -281,10 +344,10 @@ static const struct control_command {
     size_t results; /* entries it writes */
     azihsm_rc (*run)(struct control_call *call);
 } control_commands[] = {
-    {"status", 11, control_status},
+    {"status", 13, control_status},
     {"counters", 1, control_counters},
     {"reset-counters", 0, control_reset_counters},
-    {"metrics", 1, control_metrics},
+    {"metrics", 2, control_metrics},
     {"connections", 1, control_connections},
     {"reset", 0, control_reset},
     {"conditions", 3, control_conditions},

@@ -1,12 +1,13 @@
 /*
- * Counters per opcode: a fixed array of atomics, one row an opcode.
+ * Counters per opcode and per activity: fixed arrays of rows (client/latency.h).
  */
 #include "counters.h"
 
+#include "client/latency.h"
+
 #include <azihsm/ddi.h>
 
-#include <openssl/crypto.h>
-#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Rows: the assigned range of opcodes, our extensions, one for all unknown ones, one for the fast path. */
@@ -22,25 +23,24 @@ enum {
 
 _Static_assert((int)ROW_COUNT == (int)COUNTERS_ROWS, "the header tells the number of rows");
 
-struct counter_row {
-    _Atomic uint64_t operations;
-    _Atomic uint64_t errors;
-    _Atomic uint64_t total_ns;
-    _Atomic uint64_t buckets[COUNTERS_BUCKETS];
-};
-
 struct counters {
-    struct counter_row rows[ROW_COUNT];
+    struct latency_row ops[LATENCY_SHARDS][ROW_COUNT];
+    struct latency_row activities[LATENCY_SHARDS][AZIHSM_ACTIVITIES];
 };
 
+/* Aligned, which OPENSSL_zalloc does not promise. */
 struct counters *counters_new(void)
 {
-    return OPENSSL_zalloc(sizeof(struct counters));
+    struct counters *counters = aligned_alloc(LATENCY_LINE, sizeof(*counters));
+
+    if (counters != NULL)
+        memset(counters, 0, sizeof(*counters));
+    return counters;
 }
 
 void counters_free(struct counters *counters)
 {
-    OPENSSL_free(counters);
+    free(counters);
 }
 
 static size_t counters_row(uint32_t op)
@@ -65,65 +65,43 @@ const char *counters_row_name(size_t row)
     return azihsm_ddi_op_name((uint32_t)(ROW_FIRST_OP + row));
 }
 
-static size_t counters_bucket(uint64_t ns)
+void counters_note(struct counters *counters, uint32_t op, enum azihsm_activity activity, bool error, uint64_t ns)
 {
-    uint64_t us = ns / 1000;
-    size_t bucket = 0;
+    unsigned shard = latency_shard();
 
-    while (us > 0 && bucket < COUNTERS_BUCKETS - 1) {
-        us >>= 1;
-        bucket++;
-    }
-    return bucket;
-}
-
-static void counters_add(_Atomic uint64_t *counter, uint64_t value)
-{
-    atomic_fetch_add_explicit(counter, value, memory_order_relaxed);
-}
-
-void counters_note(struct counters *counters, uint32_t op, bool error, uint64_t ns)
-{
-    struct counter_row *row = &counters->rows[counters_row(op)];
-
-    counters_add(&row->operations, 1);
-    if (error)
-        counters_add(&row->errors, 1);
-    counters_add(&row->total_ns, ns);
-    counters_add(&row->buckets[counters_bucket(ns)], 1);
+    latency_note(&counters->ops[shard][counters_row(op)], error, ns);
+    latency_note(&counters->activities[shard][activity], error, ns);
 }
 
 bool counters_next(const struct counters *counters, size_t *cursor, struct counter_view *out)
 {
-    size_t i;
-
     for (; *cursor < ROW_COUNT; ++*cursor) {
-        const struct counter_row *row = &counters->rows[*cursor];
-
-        out->operations = atomic_load_explicit(&row->operations, memory_order_relaxed);
-        if (out->operations == 0)
+        out->latency = (struct azihsm_latency){0};
+        for (unsigned shard = 0; shard < LATENCY_SHARDS; shard++)
+            latency_sum(&counters->ops[shard][*cursor], &out->latency);
+        if (out->latency.operations == 0)
             continue;
         out->name = counters_row_name(*cursor);
-        out->errors = atomic_load_explicit(&row->errors, memory_order_relaxed);
-        out->total_ns = atomic_load_explicit(&row->total_ns, memory_order_relaxed);
-        for (i = 0; i < COUNTERS_BUCKETS; i++)
-            out->buckets[i] = atomic_load_explicit(&row->buckets[i], memory_order_relaxed);
         ++*cursor;
         return true;
     }
     return false;
 }
 
+void counters_activity(const struct counters *counters, enum azihsm_activity activity, struct azihsm_latency *out)
+{
+    *out = (struct azihsm_latency){0};
+    for (unsigned shard = 0; shard < LATENCY_SHARDS; shard++)
+        latency_sum(&counters->activities[shard][activity], out);
+}
+
 void counters_reset(struct counters *counters)
 {
-    size_t row, i;
-
-    for (row = 0; row < ROW_COUNT; row++) {
-        atomic_store(&counters->rows[row].operations, 0);
-        atomic_store(&counters->rows[row].errors, 0);
-        atomic_store(&counters->rows[row].total_ns, 0);
-        for (i = 0; i < COUNTERS_BUCKETS; i++)
-            atomic_store(&counters->rows[row].buckets[i], 0);
+    for (unsigned shard = 0; shard < LATENCY_SHARDS; shard++) {
+        for (size_t row = 0; row < ROW_COUNT; row++)
+            latency_clear(&counters->ops[shard][row]);
+        for (size_t row = 0; row < AZIHSM_ACTIVITIES; row++)
+            latency_clear(&counters->activities[shard][row]);
     }
 }
 

@@ -1,32 +1,29 @@
 /*
- * What a partition did: operations, errors and latency of every opcode. Lock-free; any thread notes, any thread reads.
+ * What a partition did: operations, errors and latency of every opcode, and of every algorithm with its size
+ * (azihsm/activity.h). Lock-free; any thread notes, any thread reads.
  */
 #ifndef DAEMON_COUNTERS_H
 #define DAEMON_COUNTERS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <azihsm/activity.h>
 
-/* Bucket i counts operations that took less than 2^i microseconds (and not less than the bucket before); the last takes
- * the rest. */
-enum { COUNTERS_BUCKETS = 25, COUNTERS_ROWS = 123 };
+#include <stddef.h>
+
+enum { COUNTERS_ROWS = 123 };
 #define COUNTERS_BULK UINT32_MAX
 
 struct counters;
 
 struct counter_view {
     const char *name; /* "EccSign"; static storage */
-    uint64_t operations;
-    uint64_t errors;
-    uint64_t total_ns;
-    uint64_t buckets[COUNTERS_BUCKETS];
+    struct azihsm_latency latency;
 };
 
 struct counters *counters_new(void);
 void counters_free(struct counters *counters);
 /* op: an opcode, or COUNTERS_BULK for the fast path. */
-void counters_note(struct counters *counters, uint32_t op, bool error, uint64_t ns);
+void counters_note(struct counters *counters, uint32_t op, enum azihsm_activity activity, bool error, uint64_t ns);
+void counters_activity(const struct counters *counters, enum azihsm_activity activity, struct azihsm_latency *out);
 /* Walks over the opcodes that were seen: start with *cursor = 0; false at the end. */
 bool counters_next(const struct counters *counters, size_t *cursor, struct counter_view *out);
 /* Name of the i-th of COUNTERS_ROWS rows, which is what cursor counts. */

@@ -7,6 +7,7 @@
 #include "client/cbor_io.h"
 #include "log.h"
 #include "partition.h"
+#include "transport/futex.h"
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -25,10 +26,16 @@ struct daemon {
     size_t partition_count;
     struct queue_server *server;
     OSSL_LIB_CTX *libctx;
+    int64_t started_ns;
     pthread_t main_thread; /* takes the signals */
     pthread_mutex_t ticket_lock;
     struct queue_ticket_policy tickets; /* epoch under ticket_lock */
 };
+
+uint64_t daemon_uptime_s(const struct daemon *daemon)
+{
+    return (uint64_t)((clock_now() - daemon->started_ns) / NS_PER_S);
+}
 
 /* ---- tickets ---- */
 
@@ -122,6 +129,7 @@ azihsm_rc daemon_new(struct config *config, struct daemon **out, struct azihsm_e
     if (daemon == NULL)
         return azihsm_error_set(err, AZIHSM_E_NO_MEMORY, "out of memory");
     daemon->config = config;
+    daemon->started_ns = clock_now();
     daemon->main_thread = pthread_self();
     pthread_mutex_init(&daemon->ticket_lock, NULL);
     daemon->libctx = OSSL_LIB_CTX_new();

@@ -27,6 +27,8 @@ struct partition *daemon_partition(struct daemon *daemon, const char *name);
 /* i-th partition, NULL after the last. */
 struct partition *daemon_partition_at(struct daemon *daemon, size_t i);
 const struct config *daemon_config(const struct daemon *daemon);
+/* Seconds since daemon_new. */
+uint64_t daemon_uptime_s(const struct daemon *daemon);
 void daemon_queue_counters(struct daemon *daemon, struct queue_counters *out);
 
 /* Ends the process in the ordinary way, as SIGTERM does; for the thread of the control socket. The main thread waits

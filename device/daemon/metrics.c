@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The names of a partition, an algorithm and an action, each shorter than this by far. */
+enum { METRICS_LABELS_MAX = 256 };
+
 struct metrics_text {
     char *out;
     size_t cap, len;
@@ -113,36 +116,82 @@ static void metrics_queue(struct metrics_text *text, struct daemon *daemon)
 
 /* ---- commands ---- */
 
-static void metrics_histogram(struct metrics_text *text, const char *partition, const struct counter_view *view)
+/* labels: without braces, e.g. partition="default",op="EccSign". */
+static void metrics_histogram(struct metrics_text *text, const char *name, const char *labels,
+                              const struct azihsm_latency *latency)
 {
     uint64_t sum = 0, us = 1;
     int i;
 
-    for (i = 0; i < COUNTERS_BUCKETS - 1; i++, us *= 2) {
-        sum += view->buckets[i];
-        metrics_add(text, "azihsm_command_seconds_bucket{partition=\"%s\",op=\"%s\",le=\"%.6f\"} %" PRIu64 "\n",
-                    partition, view->name, (double)us / 1e6, sum);
+    for (i = 0; i < AZIHSM_LATENCY_BUCKETS - 1; i++, us *= 2) {
+        sum += latency->buckets[i];
+        metrics_add(text, "azihsm_%s_bucket{%s,le=\"%.6f\"} %" PRIu64 "\n", name, labels, (double)us / 1e6, sum);
     }
-    metrics_add(text,
-                "azihsm_command_seconds_bucket{partition=\"%s\",op=\"%s\",le=\"+Inf\"} %" PRIu64 "\n"
-                "azihsm_command_seconds_sum{partition=\"%s\",op=\"%s\"} %.9f\n"
-                "azihsm_command_seconds_count{partition=\"%s\",op=\"%s\"} %" PRIu64 "\n",
-                partition, view->name, view->operations, partition, view->name, (double)view->total_ns / 1e9, partition,
-                view->name, view->operations);
+    metrics_add(
+        text, "azihsm_%s_bucket{%s,le=\"+Inf\"} %" PRIu64 "\nazihsm_%s_sum{%s} %.9f\nazihsm_%s_count{%s} %" PRIu64 "\n",
+        name, labels, latency->operations, name, labels, (double)latency->total_ns / 1e9, name, labels,
+        latency->operations);
 }
 
-static void metrics_histograms(struct metrics_text *text, struct daemon *daemon)
+static void metrics_commands(struct metrics_text *text, struct partition *partition)
+{
+    struct counter_view view;
+    char labels[METRICS_LABELS_MAX];
+    size_t cursor = 0;
+
+    while (counters_next(partition_counters(partition), &cursor, &view)) {
+        snprintf(labels, sizeof(labels), "partition=\"%s\",op=\"%s\"", partition_name(partition), view.name);
+        metrics_histogram(text, "command_seconds", labels, &view.latency);
+    }
+}
+
+/* ---- algorithms ---- */
+
+typedef void metrics_activity_fn(struct metrics_text *text, const char *labels, const struct azihsm_latency *latency);
+
+static void metrics_each_activity(struct metrics_text *text, struct partition *partition, metrics_activity_fn *write)
+{
+    struct azihsm_latency latency;
+    char labels[METRICS_LABELS_MAX];
+
+    for (unsigned activity = 0; activity < AZIHSM_ACTIVITIES; activity++) {
+        counters_activity(partition_counters(partition), (enum azihsm_activity)activity, &latency);
+        if (latency.operations == 0)
+            continue;
+        snprintf(labels, sizeof(labels), "partition=\"%s\",algorithm=\"%s\",action=\"%s\"", partition_name(partition),
+                 azihsm_activity_algorithm(activity), azihsm_activity_action(activity));
+        write(text, labels, &latency);
+    }
+}
+
+static void metrics_operations(struct metrics_text *text, const char *labels, const struct azihsm_latency *latency)
+{
+    metrics_add(text, "azihsm_operations_total{%s} %" PRIu64 "\n", labels, latency->operations);
+}
+
+static void metrics_operation_errors(struct metrics_text *text, const char *labels,
+                                     const struct azihsm_latency *latency)
+{
+    metrics_add(text, "azihsm_operation_errors_total{%s} %" PRIu64 "\n", labels, latency->errors);
+}
+
+static void metrics_operation_seconds(struct metrics_text *text, const char *labels,
+                                      const struct azihsm_latency *latency)
+{
+    metrics_histogram(text, "operation_seconds", labels, latency);
+}
+
+static void metrics_activities(struct metrics_text *text, struct daemon *daemon)
 {
     struct partition *partition;
-    struct counter_view view;
-    size_t i, cursor;
+    size_t i;
 
-    metrics_head(text, "command_seconds", "histogram", "Time a command took inside azihsmd.");
-    for (i = 0; (partition = daemon_partition_at(daemon, i)) != NULL; i++) {
-        cursor = 0;
-        while (counters_next(partition_counters(partition), &cursor, &view))
-            metrics_histogram(text, partition_name(partition), &view);
-    }
+    metrics_head(text, "operations_total", "counter", "Operations of clients by algorithm and size.");
+    for (i = 0; (partition = daemon_partition_at(daemon, i)) != NULL; i++)
+        metrics_each_activity(text, partition, metrics_operations);
+    metrics_head(text, "operation_errors_total", "counter", "Operations of clients that failed.");
+    for (i = 0; (partition = daemon_partition_at(daemon, i)) != NULL; i++)
+        metrics_each_activity(text, partition, metrics_operation_errors);
 }
 
 /* Over all partitions: one line an opcode. */
@@ -160,8 +209,8 @@ static void metrics_totals(struct metrics_text *text, struct daemon *daemon, con
 
             if (!counters_next(partition_counters(partition), &cursor, &view) || cursor != row + 1)
                 continue;
-            operations += view.operations;
-            failed += view.errors;
+            operations += view.latency.operations;
+            failed += view.latency.errors;
         }
         if (operations > 0)
             metrics_add(text, "azihsm_%s{op=\"%s\"} %" PRIu64 "\n", name, counters_row_name(row),
@@ -169,16 +218,38 @@ static void metrics_totals(struct metrics_text *text, struct daemon *daemon, con
     }
 }
 
-bool metrics_write(struct daemon *daemon, char *out, size_t cap)
+static void metrics_all_but_histograms(struct metrics_text *text, struct daemon *daemon)
+{
+    metrics_head(text, "uptime_seconds", "gauge", "Since azihsmd began to serve.");
+    metrics_add(text, "azihsm_uptime_seconds %" PRIu64 "\n", daemon_uptime_s(daemon));
+    metrics_partitions(text, daemon);
+    metrics_queue(text, daemon);
+    metrics_head(text, "commands_total", "counter", "Commands of clients.");
+    metrics_totals(text, daemon, "commands_total", false);
+    metrics_head(text, "command_errors_total", "counter", "Commands of clients that were answered with an error.");
+    metrics_totals(text, daemon, "command_errors_total", true);
+    metrics_activities(text, daemon);
+}
+
+/* Part 0, then a part for the command histograms of each partition, then one for each one's operation histograms. */
+bool metrics_write(struct daemon *daemon, uint64_t part, char *out, size_t cap, bool *more)
 {
     struct metrics_text text = {.out = out, .cap = cap};
+    size_t partitions = 0;
 
-    metrics_partitions(&text, daemon);
-    metrics_queue(&text, daemon);
-    metrics_head(&text, "commands_total", "counter", "Commands of clients.");
-    metrics_totals(&text, daemon, "commands_total", false);
-    metrics_head(&text, "command_errors_total", "counter", "Commands of clients that were answered with an error.");
-    metrics_totals(&text, daemon, "command_errors_total", true);
-    metrics_histograms(&text, daemon);
+    while (daemon_partition_at(daemon, partitions) != NULL)
+        partitions++;
+    *more = part < 2 * partitions;
+    out[0] = '\0';
+    if (part == 0)
+        metrics_all_but_histograms(&text, daemon);
+    if (part == 1)
+        metrics_head(&text, "command_seconds", "histogram", "Time a command took inside azihsmd.");
+    if (part == partitions + 1)
+        metrics_head(&text, "operation_seconds", "histogram", "Time an operation took inside azihsmd.");
+    if (part >= 1 && part <= partitions)
+        metrics_commands(&text, daemon_partition_at(daemon, part - 1));
+    if (part > partitions && part <= 2 * partitions)
+        metrics_each_activity(&text, daemon_partition_at(daemon, part - partitions - 1), metrics_operation_seconds);
     return text.len < text.cap;
 }

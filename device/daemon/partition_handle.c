@@ -173,7 +173,8 @@ void partition_execute(struct partition_handle *handle, const struct emu_submiss
              !counters_peek(response, out->response_len, &answered, &status) || status != 0;
     if (!failed && partition_persists(op))
         partition_note_persistent_change(partition);
-    counters_note(partition->counters, op, failed, partition_now() - start);
+    counters_note(partition->counters, op, azihsm_activity_of(op, out->subject.kind, out->subject.decrypt), failed,
+                  partition_now() - start);
 }
 
 void partition_bulk(struct partition_handle *handle, struct emu_bulk *bulk)
@@ -184,5 +185,6 @@ void partition_bulk(struct partition_handle *handle, struct emu_bulk *bulk)
     conditions_delay(&handle->partition->conditions, COUNTERS_BULK);
     emu_handle_bulk(handle->handle, bulk);
     counters_note(handle->partition->counters, COUNTERS_BULK,
+                  bulk->xts ? AZIHSM_ACTIVITY_AES_256_XTS_CRYPT : AZIHSM_ACTIVITY_AES_256_GCM_CRYPT,
                   bulk->refused || bulk->result != 0 || bulk->ext_status != 0, partition_now() - start);
 }

@@ -68,6 +68,7 @@ struct command {
     struct emu_device *device;
     struct emu_namespace *ns;
     struct azihsm_req_hdr hdr;
+    bool decoded;            /* req is filled */
     bool answer_sess_id;     /* the response header carries sess_id */
     uint16_t sess_id;        /* echo, or the id of the new session */
     struct session *session; /* the caller's; NULL for commands without one */

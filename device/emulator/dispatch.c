@@ -5,6 +5,7 @@
 #include "emulator/dispatch.h"
 
 #include "emulator/command.h"
+#include "emulator/subject.h"
 
 #include <openssl/crypto.h>
 
@@ -125,7 +126,8 @@ static azihsm_rc decode_body(struct command *cmd, const struct request *request)
 {
     azihsm_rc rc = azihsm_ddi_decode_request_body(cmd->hdr.op, request->in->request, request->in->request_len,
                                                   request->body_offset, &cmd->req);
-    return rc == AZIHSM_OK ? AZIHSM_OK : AZIHSM_STATUS_DDI_DECODE_FAILED;
+    cmd->decoded = rc == AZIHSM_OK;
+    return cmd->decoded ? AZIHSM_OK : AZIHSM_STATUS_DDI_DECODE_FAILED;
 }
 
 /* ---- the simulator's order ---- */
@@ -285,6 +287,7 @@ static void execute(struct command *cmd, const struct request *request, uint8_t 
     }
     out->closed = rc == AZIHSM_OK && request->kind == AZIHSM_KIND_CLOSE;
     encode(cmd, rc, response, out);
+    out->subject = subject_of(cmd);
     if (rc != AZIHSM_OK)
         atomic_fetch_add_explicit(&cmd->device->errors, 1, memory_order_relaxed);
     release(cmd);
@@ -312,6 +315,7 @@ void dispatch(struct emu_device *device, struct emu_namespace *ns, const struct 
     cmd.hold_engine = NULL;
     cmd.hold_chain = NULL;
     cmd.created = false;
+    cmd.decoded = false;
     cmd.scratch_used = 0;
     cmd.hdr = (struct azihsm_req_hdr){0};
     if (azihsm_ddi_decode_request_header(in->request, in->request_len, &cmd.hdr, &request.body_offset) != AZIHSM_OK) {

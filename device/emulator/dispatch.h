@@ -14,6 +14,7 @@ struct dispatch_result {
     bool opened, closed;
     uint16_t sess_id;
     uint8_t short_app_id;
+    struct emu_subject subject;
 };
 
 /* The gate is held shared by the caller. response has AZIHSM_FRAME_MAX bytes. */

@@ -62,10 +62,16 @@ struct emu_submission {
     bool has_sess_id;
     uint16_t sess_id;
 };
+/* What a command was about, for counting; zero when it failed before that was known. */
+struct emu_subject {
+    uint32_t kind; /* of the key used, made or loaded; of RsaUnwrap the class asked for */
+    bool decrypt;  /* RsaModExp */
+};
 struct emu_completion {
     uint32_t ext_status; /* driver refusal 11, 12, 14 (8.3); 0 = reached the device */
     uint32_t cqe_status; /* 5.15; non-zero: no message */
     size_t response_len;
+    struct emu_subject subject;
 };
 /* response needs AZIHSM_FRAME_MAX bytes. request must not change while this runs (copy it out of shared memory first).
  */

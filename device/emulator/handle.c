@@ -104,6 +104,7 @@ void emu_handle_execute(struct emu_handle *handle, const struct emu_submission *
         update_record(handle, record, &result);
         out->cqe_status = result.cqe_status;
         out->response_len = result.len;
+        out->subject = result.subject;
     }
     if (open)
         pthread_mutex_unlock(&handle->opening);

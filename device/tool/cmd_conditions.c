@@ -83,7 +83,7 @@ int cmd_conditions(struct tool *tool, int argc, char **argv)
             cbor_write_pair_uint(&request, conditions[i].name, conditions[i].value);
     }
     rc = control_ask(tool, &request, &answer);
-    status = rc == AZIHSM_OK ? control_print(tool, &answer) : tool_fail(tool, rc);
+    status = rc == AZIHSM_OK ? control_print(tool, &answer, NULL) : tool_fail(tool, rc);
     control_end(&answer);
     return status;
 }

@@ -7,90 +7,55 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { BUCKETS_MAX = 64 };
-
-/* Upper bound, in microseconds, of the bucket in which the given share of the operations is complete. */
-static uint64_t counters_quantile(const uint64_t *buckets, size_t count, uint64_t total, unsigned percent)
-{
-    uint64_t sum = 0;
-    size_t i;
-
-    for (i = 0; i < count; i++) {
-        sum += buckets[i];
-        if (sum * 100 >= total * percent)
-            break;
-    }
-    return UINT64_C(1) << i;
-}
-
-static bool counters_number(struct azihsm_bytes item, const char *key, uint64_t *out)
-{
-    struct cbor_token token;
-    bool ok = cbor_map_find(item, key, CBOR_TOKEN_UINT, &token);
-
-    *out = token.value;
-    return ok;
-}
-
 /* Reads the array "buckets" of one counter. */
-static size_t counters_buckets(struct azihsm_bytes item, uint64_t *buckets)
+static bool counters_buckets(struct azihsm_bytes item, struct azihsm_latency *out)
 {
+    const struct control_answer counter = {.map = item};
+    struct control_items buckets;
+    struct azihsm_bytes bucket;
     struct cbor_reader reader;
-    struct cbor_token token, head;
-    size_t count = 0;
+    struct cbor_token count;
+    size_t i = 0;
 
-    cbor_read_init(&reader, item.data, item.len);
-    if (!cbor_read_expect(&reader, CBOR_TOKEN_MAP, &head))
-        return 0;
-    while (cbor_read_expect(&reader, CBOR_TOKEN_TEXT, &token) && !cbor_text_equals(token.string, "buckets")) {
-        if (!cbor_read_skip(&reader))
-            return 0;
+    control_items(&counter, "buckets", &buckets);
+    while (control_next_item(&buckets, &bucket)) {
+        cbor_read_init(&reader, bucket.data, bucket.len);
+        if (i == AZIHSM_LATENCY_BUCKETS || !cbor_read_expect(&reader, CBOR_TOKEN_UINT, &count))
+            return false;
+        out->buckets[i++] = count.value;
     }
-    if (!cbor_read_expect(&reader, CBOR_TOKEN_ARRAY, &head))
-        return 0;
-    while (count < head.value && count < BUCKETS_MAX && cbor_read_expect(&reader, CBOR_TOKEN_UINT, &token))
-        buckets[count++] = token.value;
-    return count;
+    return !buckets.failed && i == AZIHSM_LATENCY_BUCKETS;
 }
 
 static bool counters_print_row(struct azihsm_bytes item)
 {
-    uint64_t operations, errors, total, buckets[BUCKETS_MAX];
+    struct azihsm_latency latency = {0};
     struct cbor_token op;
-    size_t count = counters_buckets(item, buckets);
 
-    if (count == 0 || !cbor_map_find(item, "op", CBOR_TOKEN_TEXT, &op) ||
-        !counters_number(item, "operations", &operations) || !counters_number(item, "errors", &errors) ||
-        !counters_number(item, "total-ns", &total) || operations == 0)
+    if (!counters_buckets(item, &latency) || !cbor_map_find(item, "op", CBOR_TOKEN_TEXT, &op) ||
+        !control_item_number(item, "operations", &latency.operations) ||
+        !control_item_number(item, "errors", &latency.errors) ||
+        !control_item_number(item, "total-ns", &latency.total_ns) ||
+        !control_item_number(item, "max-ns", &latency.max_ns) || latency.operations == 0)
         return false;
-    printf("%-28.*s %10" PRIu64 " %8" PRIu64 " %10.1f %8" PRIu64 " %8" PRIu64 "\n", (int)op.string.len,
-           (const char *)op.string.data, operations, errors, (double)total / (double)operations / 1000,
-           counters_quantile(buckets, count, operations, 50), counters_quantile(buckets, count, operations, 99));
+    printf("%-28.*s %10" PRIu64 " %8" PRIu64 " %10.1f %8" PRIu64 " %8" PRIu64 " %8" PRIu64 "\n", (int)op.string.len,
+           (const char *)op.string.data, latency.operations, latency.errors,
+           (double)latency.total_ns / (double)latency.operations / 1000, azihsm_latency_quantile_us(&latency, 50),
+           azihsm_latency_quantile_us(&latency, 99), (latency.max_ns + 999) / 1000);
     return true;
 }
 
-static bool counters_print(struct azihsm_bytes reply)
+static bool counters_print(const struct control_answer *answer)
 {
-    struct cbor_reader reader;
-    struct cbor_token list;
-    bool ok;
+    struct control_items items;
+    struct azihsm_bytes item;
 
-    if (!cbor_map_find(reply, "counters", CBOR_TOKEN_ARRAY, &list))
-        return false;
-    /* Elements follow the array's head, which is the last entry of the reply. */
-    cbor_read_init(&reader, reply.data, reply.len);
-    ok = cbor_read_next(&reader, &list);
-    while (ok && !(list.type == CBOR_TOKEN_ARRAY))
-        ok = cbor_read_next(&reader, &list);
-    printf("%-28s %10s %8s %10s %8s %8s\n", "COMMAND", "COUNT", "ERRORS", "MEAN us", "P50 <us", "P99 <us");
-    for (; ok && list.value > 0; list.value--) {
-        struct azihsm_bytes item = {reader.data, 0};
-
-        ok = cbor_read_skip(&reader);
-        item.len = (size_t)(reader.data - item.data);
-        ok = ok && counters_print_row(item);
-    }
-    return ok;
+    control_items(answer, "counters", &items);
+    printf("%-28s %10s %8s %10s %8s %8s %8s\n", "COMMAND", "COUNT", "ERRORS", "MEAN us", "P50 us", "P99 us", "MAX us");
+    while (control_next_item(&items, &item))
+        if (!counters_print_row(item))
+            return false;
+    return !items.failed;
 }
 
 int cmd_counters(struct tool *tool, int argc, char **argv)
@@ -109,8 +74,8 @@ int cmd_counters(struct tool *tool, int argc, char **argv)
     if (rc != AZIHSM_OK)
         status = tool_fail(tool, rc);
     else if (tool->json)
-        status = control_print(tool, &answer);
-    else if (!counters_print(answer.map))
+        status = control_print(tool, &answer, NULL);
+    else if (!counters_print(&answer))
         status = tool_complain(TOOL_FAILED, "azihsmd sent a reply that is none");
     control_end(&answer);
     return status;

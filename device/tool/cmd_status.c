@@ -4,6 +4,8 @@
 #include "commands.h"
 #include "control_client.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 static int status_of_device(struct tool *tool)
@@ -28,6 +30,49 @@ static int status_of_device(struct tool *tool)
     return TOOL_OK;
 }
 
+static bool status_print_row(struct azihsm_bytes item)
+{
+    static const char *const columns[] = {"operations", "errors", "mean-us", "p50-us", "p99-us", "max-us"};
+    struct cbor_token partition, algorithm, action;
+    uint64_t value;
+
+    if (!cbor_map_find(item, "partition", CBOR_TOKEN_TEXT, &partition) ||
+        !cbor_map_find(item, "algorithm", CBOR_TOKEN_TEXT, &algorithm) ||
+        !cbor_map_find(item, "action", CBOR_TOKEN_TEXT, &action))
+        return false;
+    printf("%-12.*s %-12.*s %-9.*s", (int)partition.string.len, (const char *)partition.string.data,
+           (int)algorithm.string.len, (const char *)algorithm.string.data, (int)action.string.len,
+           (const char *)action.string.data);
+    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+        if (!control_item_number(item, columns[i], &value))
+            return false;
+        printf(" %9" PRIu64, value);
+    }
+    putchar('\n');
+    return true;
+}
+
+/* The daemon's answer: names and values, then a table with a line for each algorithm that was used. */
+static int status_of_daemon(struct tool *tool, const struct control_answer *answer)
+{
+    struct control_items items;
+    struct azihsm_bytes item;
+    int status;
+
+    if (tool->json)
+        return control_print(tool, answer, NULL);
+    status = control_print(tool, answer, "algorithms");
+    if (status != TOOL_OK)
+        return status;
+    printf("\n%-12s %-12s %-9s %9s %9s %9s %9s %9s %9s\n", "PARTITION", "ALGORITHM", "ACTION", "COUNT", "ERRORS",
+           "MEAN us", "P50 us", "P99 us", "MAX us");
+    control_items(answer, "algorithms", &items);
+    while (control_next_item(&items, &item))
+        if (!status_print_row(item))
+            items.failed = true;
+    return items.failed ? tool_complain(TOOL_FAILED, "azihsmd sent a reply that is none") : TOOL_OK;
+}
+
 int cmd_status(struct tool *tool, int argc, char **argv)
 {
     struct control_answer answer = {0};
@@ -41,7 +86,7 @@ int cmd_status(struct tool *tool, int argc, char **argv)
         return status_of_device(tool);
     rc = control_ask_simple(tool, "status", &answer);
     if (rc == AZIHSM_OK)
-        status = control_print(tool, &answer);
+        status = status_of_daemon(tool, &answer);
     else if (rc == AZIHSM_E_PERMISSION || tool->control == NULL)
         status = status_of_device(tool);
     else

@@ -148,9 +148,46 @@ void control_end(struct control_answer *answer)
     answer->buf = NULL;
 }
 
+/* ---- arrays ---- */
+
+void control_items(const struct control_answer *answer, const char *key, struct control_items *out)
+{
+    struct cbor_token head, name;
+
+    *out = (struct control_items){.failed = true};
+    cbor_read_init(&out->reader, answer->map.data, answer->map.len);
+    if (!cbor_read_expect(&out->reader, CBOR_TOKEN_MAP, &head))
+        return;
+    while (cbor_read_expect(&out->reader, CBOR_TOKEN_TEXT, &name) && !cbor_text_equals(name.string, key))
+        if (!cbor_read_skip(&out->reader))
+            return;
+    out->failed = !cbor_read_expect(&out->reader, CBOR_TOKEN_ARRAY, &head);
+    out->left = out->failed ? 0 : head.value;
+}
+
+bool control_next_item(struct control_items *items, struct azihsm_bytes *item)
+{
+    if (items->left == 0)
+        return false;
+    items->left--;
+    item->data = items->reader.data;
+    items->failed = !cbor_read_skip(&items->reader);
+    item->len = (size_t)(items->reader.data - item->data);
+    return !items->failed;
+}
+
+bool control_item_number(struct azihsm_bytes item, const char *key, uint64_t *out)
+{
+    struct cbor_token token;
+    bool ok = cbor_map_find(item, key, CBOR_TOKEN_UINT, &token);
+
+    *out = ok ? token.value : 0;
+    return ok;
+}
+
 /* ---- printing ---- */
 
-int control_print(struct tool *tool, const struct control_answer *answer)
+int control_print(struct tool *tool, const struct control_answer *answer, const char *except)
 {
     struct cbor_reader reader;
     struct cbor_token head, key;
@@ -166,7 +203,7 @@ int control_print(struct tool *tool, const struct control_answer *answer)
         ok = cbor_read_expect(&reader, CBOR_TOKEN_TEXT, &key) && key.string.len < sizeof(name);
         item.data = reader.data;
         ok = ok && cbor_read_skip(&reader);
-        if (!ok || cbor_text_equals(key.string, "rc"))
+        if (!ok || cbor_text_equals(key.string, "rc") || (except != NULL && cbor_text_equals(key.string, except)))
             continue;
         item.len = (size_t)(reader.data - item.data);
         memcpy(name, key.string.data, key.string.len);
@@ -181,7 +218,7 @@ int control_run(struct tool *tool, const char *command)
 {
     struct control_answer answer;
     azihsm_rc rc = control_ask_simple(tool, command, &answer);
-    int status = rc == AZIHSM_OK ? control_print(tool, &answer) : tool_fail(tool, rc);
+    int status = rc == AZIHSM_OK ? control_print(tool, &answer, NULL) : tool_fail(tool, rc);
 
     control_end(&answer);
     return status;

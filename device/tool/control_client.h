@@ -33,8 +33,19 @@ azihsm_rc control_ask(struct tool *tool, const struct cbor_writer *request, stru
 azihsm_rc control_ask_simple(struct tool *tool, const char *command, struct control_answer *out);
 void control_end(struct control_answer *answer);
 
-/* Prints the reply without its "rc". */
-int control_print(struct tool *tool, const struct control_answer *answer);
+/* Prints the reply without its "rc" and, if not NULL, without the entry `except`. */
+int control_print(struct tool *tool, const struct control_answer *answer, const char *except);
+
+/* The items of the array that is the value of key, one after the other. False: no (more) items. */
+struct control_items {
+    struct cbor_reader reader;
+    uint64_t left;
+    bool failed; /* the reply is none */
+};
+void control_items(const struct control_answer *answer, const char *key, struct control_items *out);
+bool control_next_item(struct control_items *items, struct azihsm_bytes *item);
+/* The number that is the value of key in item; false when there is none. */
+bool control_item_number(struct azihsm_bytes item, const char *key, uint64_t *out);
 /* control_ask_simple, control_print, control_end: a whole command. */
 int control_run(struct tool *tool, const char *command);
 

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define NS_PER_US ((int64_t)1000)
 #define NS_PER_MS ((int64_t)1000000)
 #define NS_PER_S  ((int64_t)1000000000)
 

@@ -10,6 +10,7 @@
 #ifndef AZIHSM_CLIENT_H
 #define AZIHSM_CLIENT_H
 
+#include <azihsm/activity.h>
 #include <azihsm/ddi.h>
 #include <azihsm/error.h>
 
@@ -47,8 +48,10 @@ struct azihsm_client_config {
     unsigned timeout_ms; /* deadline of one operation, 0 = 10000 */
     bool autostart;      /* start a private azihsmd --user when nothing is configured */
     struct azihsm_async_hooks async; /* all NULL = always block */
+    /* One line an event, without its end. Names, labels, kinds, sizes, statuses and times; never a secret. */
     void (*trace)(void *arg, enum azihsm_trace_category category, const char *line);
     void *trace_arg;
+    unsigned trace_categories; /* those that are wanted (AZIHSM_TRACE_ bits), 0 = all */
 };
 
 /* Opens nothing. AZIHSM_E_CONFIG names the wrong value. */
@@ -176,5 +179,26 @@ azihsm_rc azihsm_client_certificate(struct azihsm_client *client, unsigned index
 azihsm_rc azihsm_client_change_pin(struct azihsm_client *client, const uint8_t pin[AZIHSM_CREDENTIAL_SIZE],
                                    struct azihsm_error *err);
 azihsm_rc azihsm_client_reset(struct azihsm_client *client, struct azihsm_error *err);
+
+/* ---- what this process has asked of its devices ---- */
+
+/*
+ * Since the process began, over all its clients and devices; a forked child begins at zero. An operation is one call of
+ * this header, from its beginning to its end with all that recovery took (waiting for a device, logging in, repeating);
+ * an error is one that failed in spite of that. Loading a key and opening a session are counted for themselves too,
+ * also where an operation needed them. Calls that fail in their arguments are not counted. Both functions may be called
+ * at any time, by any thread, also without a client; counts that change meanwhile may be a moment apart.
+ */
+void azihsm_client_activity(enum azihsm_activity activity, struct azihsm_latency *out);
+
+struct azihsm_client_events {
+    uint64_t sessions;         /* opened */
+    uint64_t reconnects;       /* of these, because an earlier session or its connection was lost */
+    uint64_t resets_recovered; /* sessions reopened after a device was reset or migrated */
+    uint64_t repeats;          /* attempts of operations that were made once more */
+    uint64_t evictions;        /* idle keys put out of a full device */
+    uint64_t abandoned;        /* operations given up with their ASYNC job, counted nowhere else */
+};
+void azihsm_client_get_events(struct azihsm_client_events *out);
 
 #endif

@@ -138,6 +138,23 @@ static void names_an_unknown_partition(void **state)
     assert_int_equal(ask_bytes(fixture, buf, writer.len), -AZIHSM_E_ARGUMENT);
 }
 
+/* Whether a line stands in one of the parts, the last of which says so. */
+static bool metrics_have(const char *line, struct fixture *fixture)
+{
+    struct cbor_token more = {.value = 1}, text;
+    bool found = false;
+
+    for (uint64_t part = 0; more.value != 0; part++) {
+        const struct extra which = {"part", part};
+
+        assert_int_equal(ask(fixture, "metrics", &which, 1), 0);
+        assert_true(cbor_map_find(fixture->map, "more", CBOR_TOKEN_BOOL, &more));
+        assert_true(cbor_map_find(fixture->map, "text", CBOR_TOKEN_TEXT, &text));
+        found = found || memmem(text.string.data, text.string.len, line, strlen(line)) != NULL;
+    }
+    return found;
+}
+
 static void tells_status_counters_and_metrics(void **state)
 {
     struct fixture *fixture = *state;
@@ -149,6 +166,10 @@ static void tells_status_counters_and_metrics(void **state)
     assert_int_equal(send_get_api_rev(handle), 0);
     assert_int_equal(ask(fixture, "status", NULL, 0), 0);
     assert_true(result(fixture, "pid") > 0);
+    assert_true(result(fixture, "uptime-s") < 3600);
+    assert_true(cbor_map_find(fixture->map, "algorithms", CBOR_TOKEN_ARRAY, &token));
+    assert_int_equal(token.value, 1); /* GetApiRev has no algorithm: other.command */
+    assert_non_null(memmem(fixture->map.data, fixture->map.len, "p99-us", 6));
     assert_int_equal(ask(fixture, "counters", NULL, 0), 0);
     assert_non_null(memmem(fixture->map.data, fixture->map.len, "GetApiRev", 9));
     assert_int_equal(ask(fixture, "connections", NULL, 0), 0);
@@ -156,6 +177,16 @@ static void tells_status_counters_and_metrics(void **state)
     assert_int_equal(ask(fixture, "metrics", NULL, 0), 0);
     assert_true(cbor_map_find(fixture->map, "text", CBOR_TOKEN_TEXT, &token));
     assert_non_null(memmem(token.string.data, token.string.len, "azihsm_commands_total{op=\"GetApiRev\"} 1\n", 40));
+    assert_non_null(memmem(token.string.data, token.string.len,
+                           "azihsm_operations_total{partition=\"default\",algorithm=\"other\",action=\"command\"} 1\n",
+                           81));
+    assert_true(cbor_map_find(fixture->map, "more", CBOR_TOKEN_BOOL, &token) && token.value != 0);
+    assert_true(metrics_have("azihsm_command_seconds_count{partition=\"default\",op=\"GetApiRev\"} 1\n", fixture));
+    assert_true(metrics_have("azihsm_operation_seconds_bucket{partition=\"default\",algorithm=\"other\","
+                             "action=\"command\",le=\"+Inf\"} 1\n",
+                             fixture));
+    assert_int_equal(ask(fixture, "metrics", NULL, 0), 0);
+    assert_true(cbor_map_find(fixture->map, "text", CBOR_TOKEN_TEXT, &token));
     assert_non_null(memmem(token.string.data, token.string.len, "azihsm_handles{partition=\"default\"} 1\n", 38));
     assert_int_equal(ask(fixture, "reset-counters", NULL, 0), 0);
     assert_int_equal(ask(fixture, "metrics", NULL, 0), 0);
