@@ -26,7 +26,8 @@ azihsm_rc engine_new(OSSL_LIB_CTX *libctx, enum azihsm_device_kind kind, struct 
     engine->profile = kind;
     engine->gcm = EVP_CIPHER_fetch(libctx, "AES-256-GCM", NULL);
     engine->xts = EVP_CIPHER_fetch(libctx, "AES-256-XTS", NULL);
-    complete = engine->gcm != NULL && engine->xts != NULL;
+    engine->xts_contexts = calloc(1, sizeof(*engine->xts_contexts));
+    complete = engine->gcm != NULL && engine->xts != NULL && engine->xts_contexts != NULL;
     for (size_t i = 0; i < 3; i++) {
         engine->cbc[i] = EVP_CIPHER_fetch(libctx, cbc_names[i], NULL);
         complete = complete && engine->cbc[i] != NULL;
@@ -47,6 +48,7 @@ void engine_free(struct engine *engine)
         EVP_CIPHER_free(engine->cbc[i]);
     EVP_CIPHER_free(engine->gcm);
     EVP_CIPHER_free(engine->xts);
+    free(engine->xts_contexts); /* empty: the keys are gone */
     free(engine);
 }
 
@@ -66,14 +68,6 @@ azihsm_rc engine_random(const struct engine *engine, uint8_t *out, size_t len)
 }
 
 /* ---- keys ---- */
-
-static void drain_pool(struct engine_pool *pool, void (*release)(void *))
-{
-    void *context;
-
-    while ((context = engine_pool_take(pool)) != NULL)
-        release(context);
-}
 
 static void release_pkey_ctx(void *context)
 {
@@ -141,9 +135,11 @@ void engine_key_free(struct engine_key *key)
 
     if (key == NULL || atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) > 1)
         return;
+    if (key->info->kind == AZIHSM_KEY_AES_XTS_BULK256)
+        engine_xts_forget(key->engine);
     release = key->pkey != NULL ? release_pkey_ctx : release_cipher_ctx;
     for (size_t i = 0; key->pools != NULL && i < ENGINE_POOLS; i++)
-        drain_pool(&key->pools[i], release);
+        engine_pool_drain(&key->pools[i], release);
     free(key->pools);
     EVP_PKEY_free(key->pkey);
     secret_free(key->raw);

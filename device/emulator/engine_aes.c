@@ -1,6 +1,6 @@
 /*
- * AES: CBC for the slow path, GCM and XTS for bulk data. Contexts with an expanded key are pooled per key and
- * direction; an operation only sets its IV.
+ * AES-CBC for the slow path and AES-GCM for bulk data. Contexts with an expanded key are pooled per key and direction;
+ * an operation only sets its IV.
  */
 #include "emulator/engine_internal.h"
 
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 16, XTS_KEY = 32, XTS_UNIT_MAX = 1 << 24, PIECE = 1 << 30 };
+enum { BLOCK = 16 };
 
 static EVP_CIPHER *cipher_of(const struct engine_key *key)
 {
@@ -49,9 +49,11 @@ static void end(const struct engine_key *key, bool decrypt, EVP_CIPHER_CTX *ctx,
         EVP_CIPHER_CTX_free(ctx);
 }
 
-/* libcrypto counts in int. out NULL is additional data. */
-static bool update(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *in, size_t len)
+/* libcrypto counts in int. */
+bool engine_cipher_update(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *in, size_t len)
 {
+    enum { PIECE = 1 << 30 };
+
     while (len > 0) {
         int piece = len > PIECE ? PIECE : (int)len, done;
 
@@ -63,11 +65,6 @@ static bool update(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *in, size_t 
         len -= (size_t)piece;
     }
     return true;
-}
-
-static azihsm_rc failed(bool decrypt)
-{
-    return decrypt ? AZIHSM_STATUS_AES_DECRYPT_FAILED : AZIHSM_STATUS_AES_ENCRYPT_FAILED;
 }
 
 azihsm_rc engine_aes_cbc(struct engine *engine, const struct engine_key *key, bool decrypt, uint8_t iv[AZIHSM_IV_SIZE],
@@ -82,31 +79,47 @@ azihsm_rc engine_aes_cbc(struct engine *engine, const struct engine_key *key, bo
     if (len == 0)
         return AZIHSM_STATUS_INVALID_ARG;
     if (len % BLOCK != 0)
-        return engine->profile == AZIHSM_DEVICE_PHYSICAL ? AZIHSM_STATUS_INVALID_ARG : failed(decrypt);
+        return engine->profile == AZIHSM_DEVICE_PHYSICAL ? AZIHSM_STATUS_INVALID_ARG : engine_aes_failed(decrypt);
     memcpy(last_in, in + len - BLOCK, BLOCK); /* out may be in */
     ERR_set_mark();
     ctx = begin(key, decrypt, iv);
     if (ctx != NULL) {
-        good = update(ctx, out, in, len);
+        good = engine_cipher_update(ctx, out, in, len);
         end(key, decrypt, ctx, good);
     }
     ERR_pop_to_mark();
     if (!good)
-        return failed(decrypt);
+        return engine_aes_failed(decrypt);
     memcpy(iv, decrypt ? last_in : out + len - BLOCK, BLOCK);
     return AZIHSM_OK;
 }
 
-/* ---- GCM ---- */
+/*
+ * ---- GCM ----
+ *
+ * In place (bulk data in memory shared with the client) a message is deciphered where it lies, although its owner could
+ * read plaintext there before the tag has been compared: who may use the key may also encipher zeros under the same IV
+ * and has that plaintext anyway. After a mismatch the ciphertext is put back.
+ */
 
 static bool gcm_encrypt(EVP_CIPHER_CTX *ctx, struct azihsm_bytes aad, const uint8_t *in, uint8_t *out, size_t len,
                         uint8_t *tag)
 {
     int none;
 
-    return update(ctx, NULL, aad.data, aad.len) && update(ctx, out, in, len) &&
+    return engine_cipher_update(ctx, NULL, aad.data, aad.len) && engine_cipher_update(ctx, out, in, len) &&
            EVP_CipherFinal_ex(ctx, tag, &none) == 1 &&
            EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, ENGINE_GCM_TAG_SIZE, tag) == 1;
+}
+
+static bool gcm_open(EVP_CIPHER_CTX *ctx, struct azihsm_bytes aad, const uint8_t *in, uint8_t *out, size_t len,
+                     uint8_t *tag)
+{
+    int none;
+
+    return EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, ENGINE_GCM_TAG_SIZE, tag) == 1 &&
+           engine_cipher_update(ctx, NULL, aad.data, aad.len) && engine_cipher_update(ctx, out, in, len) &&
+           EVP_CipherFinal_ex(ctx, out, &none) == 1;
 }
 
 /* Into memory of our own, because nothing may be seen before the tag has been checked. */
@@ -114,18 +127,26 @@ static bool gcm_decrypt(EVP_CIPHER_CTX *ctx, struct azihsm_bytes aad, const uint
                         uint8_t *tag)
 {
     uint8_t *plain = malloc(len > 0 ? len : 1);
-    int none;
-    bool good;
+    bool good = plain != NULL && gcm_open(ctx, aad, in, plain, len, tag);
 
-    good = plain != NULL && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, ENGINE_GCM_TAG_SIZE, tag) == 1 &&
-           update(ctx, NULL, aad.data, aad.len) && update(ctx, plain, in, len) &&
-           EVP_CipherFinal_ex(ctx, plain + len, &none) == 1;
     if (good && len > 0)
         memcpy(out, plain, len);
     if (plain != NULL)
         OPENSSL_cleanse(plain, len);
     free(plain);
     return good;
+}
+
+/* Enciphers again what was deciphered in vain; what cannot be enciphered is wiped. */
+static void gcm_restore(const struct engine_key *key, const uint8_t *iv, uint8_t *data, size_t len)
+{
+    EVP_CIPHER_CTX *ctx = begin(key, false, iv);
+    bool good = ctx != NULL && engine_cipher_update(ctx, data, data, len);
+
+    if (!good)
+        OPENSSL_cleanse(data, len);
+    if (ctx != NULL)
+        end(key, false, ctx, good);
 }
 
 azihsm_rc engine_aes_gcm(struct engine *engine, const struct engine_key *key, bool decrypt,
@@ -141,54 +162,11 @@ azihsm_rc engine_aes_gcm(struct engine *engine, const struct engine_key *key, bo
     ERR_set_mark();
     ctx = begin(key, decrypt, iv);
     if (ctx != NULL) {
-        good = (decrypt ? gcm_decrypt : gcm_encrypt)(ctx, aad, in, out, len, tag);
+        good = (!decrypt ? gcm_encrypt : in == out ? gcm_open : gcm_decrypt)(ctx, aad, in, out, len, tag);
         end(key, decrypt, ctx, good);
+        if (!good && decrypt && in == out && len > 0)
+            gcm_restore(key, iv, out, len);
     }
     ERR_pop_to_mark();
-    return good ? AZIHSM_OK : failed(decrypt);
-}
-
-/* ---- XTS ---- */
-
-static void increment_tweak(uint8_t *tweak)
-{
-    for (size_t i = 0; i < ENGINE_XTS_TWEAK_SIZE && ++tweak[i] == 0; i++)
-        ;
-}
-
-static bool xts_units(EVP_CIPHER_CTX *ctx, uint8_t *tweak, size_t unit, const uint8_t *in, uint8_t *out, size_t len)
-{
-    for (size_t at = 0; at < len; at += unit) {
-        if (EVP_CipherInit_ex2(ctx, NULL, NULL, tweak, -1, NULL) != 1 || !update(ctx, out + at, in + at, unit))
-            return false;
-        increment_tweak(tweak);
-    }
-    return true;
-}
-
-azihsm_rc engine_aes_xts(struct engine *engine, const struct engine_key *key1, const struct engine_key *key2,
-                         bool decrypt, const uint8_t tweak[ENGINE_XTS_TWEAK_SIZE], size_t unit, const uint8_t *in,
-                         uint8_t *out, size_t len)
-{
-    uint8_t keys[2 * XTS_KEY], counter[ENGINE_XTS_TWEAK_SIZE];
-    EVP_CIPHER_CTX *ctx;
-    bool good;
-
-    if (key1->info->kind != AZIHSM_KEY_AES_XTS_BULK256 || key2->info->kind != AZIHSM_KEY_AES_XTS_BULK256)
-        return AZIHSM_STATUS_INVALID_KEY_TYPE;
-    if (unit < BLOCK || unit > XTS_UNIT_MAX || unit % BLOCK != 0 || len == 0 || len % unit != 0)
-        return AZIHSM_STATUS_AES_XTS_INVALID_DUL;
-    if (engine_key_same(key1, key2))
-        return failed(decrypt);
-    memcpy(counter, tweak, sizeof(counter));
-    memcpy(keys, key1->raw->data, XTS_KEY);
-    memcpy(keys + XTS_KEY, key2->raw->data, XTS_KEY);
-    ERR_set_mark();
-    ctx = EVP_CIPHER_CTX_new();
-    good = ctx != NULL && EVP_CipherInit_ex2(ctx, engine->xts, keys, counter, !decrypt, NULL) == 1 &&
-           xts_units(ctx, counter, unit, in, out, len);
-    ERR_pop_to_mark();
-    EVP_CIPHER_CTX_free(ctx);
-    OPENSSL_cleanse(keys, sizeof(keys));
-    return good ? AZIHSM_OK : failed(decrypt);
+    return good ? AZIHSM_OK : engine_aes_failed(decrypt);
 }

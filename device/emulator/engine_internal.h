@@ -21,6 +21,8 @@ struct engine_pool {
 void *engine_pool_take(struct engine_pool *pool);
 /* false: no room, the caller frees the context. */
 bool engine_pool_give(struct engine_pool *pool, void *context);
+/* Takes all that is there now and releases it. */
+void engine_pool_drain(struct engine_pool *pool, void (*release)(void *context));
 
 struct engine {
     OSSL_LIB_CTX *libctx;
@@ -28,6 +30,7 @@ struct engine {
     EVP_CIPHER *cbc[3]; /* AES-128, 192, 256 */
     EVP_CIPHER *gcm;
     EVP_CIPHER *xts;
+    struct engine_pool *xts_contexts; /* engine_xts.c */
 };
 
 struct engine_key {
@@ -45,6 +48,18 @@ struct engine_key {
 /* Takes over pkey or raw, also on failure. */
 azihsm_rc engine_key_new(const struct engine *engine, uint32_t kind, EVP_PKEY *pkey, struct secret *raw,
                          struct engine_key **out);
+
+/* ---- engine_aes.c ---- */
+/* EVP_CipherUpdate for any length; out NULL is additional data. */
+bool engine_cipher_update(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *in, size_t len);
+static inline azihsm_rc engine_aes_failed(bool decrypt)
+{
+    return decrypt ? AZIHSM_STATUS_AES_DECRYPT_FAILED : AZIHSM_STATUS_AES_ENCRYPT_FAILED;
+}
+
+/* ---- engine_xts.c ---- */
+/* An XTS key ends: no pooled context may keep it. */
+void engine_xts_forget(const struct engine *engine);
 
 /* ---- engine_ecc.c ---- */
 struct engine_ecc_numbers {

@@ -44,3 +44,11 @@ bool engine_pool_give(struct engine_pool *pool, void *context)
     }
     return false;
 }
+
+void engine_pool_drain(struct engine_pool *pool, void (*release)(void *context))
+{
+    void *context;
+
+    while ((context = engine_pool_take(pool)) != NULL)
+        release(context);
+}

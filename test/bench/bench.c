@@ -1,11 +1,14 @@
 /*
  * Measures one operation of a key through the EVP API, whatever provider the key comes from.
  *
- * usage: bench -k KEY [-o sign|pss|raw|derive] [-d DIGEST] [-t THREADS] [-s SECONDS] [-p PID-OF-DAEMON] [-j JOBS]
- * KEY is a PEM file or a URI. One key is shared by all threads. Prints one line of key=value pairs:
- * operations a second, latency percentiles in microseconds, errors, and CPU microseconds an operation of this process
- * and of the daemon.
+ * usage: bench -k KEY [-o sign|pss|raw] [-d DIGEST] [-t THREADS] [-s SECONDS] [-p PID-OF-DAEMON] [-j JOBS]
+ *        bench -k KEY[,TWEAK-KEY] -o CIPHER[-decrypt] -n BYTES [-t THREADS] [-s SECONDS] [-p PID-OF-DAEMON]
+ * KEY is a PEM file or a URI; of a cipher a URI, or "bytes" for a key of the default provider. One key is shared by
+ * all threads. Prints one line of key=value pairs: operations a second, latency percentiles in microseconds, errors,
+ * and CPU microseconds an operation of this process and of the daemon.
  */
+#include "bench_cipher.h"
+
 #include <openssl/async.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -27,7 +30,7 @@ enum { SAMPLES_MAX = 1 << 20, JOBS_MAX = 256, THREADS_MAX = 256 };
 
 struct options {
     const char *key, *op, *digest;
-    int threads, seconds, jobs;
+    int threads, seconds, jobs, bytes;
     long daemon;
 };
 
@@ -114,8 +117,10 @@ static int raw_once(EVP_PKEY_CTX *ctx)
     return EVP_PKEY_sign(ctx, signature, &len, digest, sizeof digest) > 0;
 }
 
-static int operate(EVP_PKEY_CTX *raw)
+static int operate(struct bench_cipher *cipher, EVP_PKEY_CTX *raw)
 {
+    if (cipher != NULL)
+        return bench_cipher_once(cipher);
     if (raw != NULL)
         return raw_once(raw);
     return sign_once(strcmp(opt.op, "pss") == 0);
@@ -125,6 +130,9 @@ static void *work(void *arg)
 {
     struct worker *w = arg;
     EVP_PKEY_CTX *raw = NULL;
+    struct bench_cipher *cipher = NULL;
+    if (opt.bytes > 0 && (cipher = bench_cipher_new(opt.key, opt.op, opt.bytes)) == NULL)
+        w->errors++;
     if (strcmp(opt.op, "raw") == 0) {
         raw = EVP_PKEY_CTX_new(key, NULL);
         if (raw == NULL || EVP_PKEY_sign_init(raw) <= 0)
@@ -132,18 +140,20 @@ static void *work(void *arg)
     }
     while (!atomic_load(&go))
         ;
-    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+    while (w->errors == 0 && !atomic_load_explicit(&stop, memory_order_relaxed)) {
         double start = now();
-        if (!operate(raw)) {
-            if (w->errors++ == 0)
-                ERR_print_errors_fp(stderr);
-            continue;
+        if (!operate(cipher, raw)) {
+            w->errors++;
+            break;
         }
         if (w->samples < SAMPLES_MAX)
             w->latency[w->samples++] = (float)((now() - start) * 1e6);
         w->operations++;
     }
+    if (w->errors != 0)
+        ERR_print_errors_fp(stderr);
     EVP_PKEY_CTX_free(raw);
+    bench_cipher_free(cipher);
     return NULL;
 }
 
@@ -258,7 +268,7 @@ static void report(struct worker *workers, double seconds, double cpu, double da
 static int parse(int argc, char **argv)
 {
     int c;
-    while ((c = getopt(argc, argv, "k:o:d:t:s:p:j:")) != -1) {
+    while ((c = getopt(argc, argv, "k:o:d:t:s:p:j:n:")) != -1) {
         switch (c) {
         case 'k':
             opt.key = optarg;
@@ -281,12 +291,15 @@ static int parse(int argc, char **argv)
         case 'j':
             opt.jobs = atoi(optarg);
             break;
+        case 'n':
+            opt.bytes = atoi(optarg);
+            break;
         default:
             return 0;
         }
     }
     return opt.key != NULL && opt.threads >= 1 && opt.threads <= THREADS_MAX && opt.seconds >= 1 &&
-           opt.jobs <= JOBS_MAX;
+           opt.jobs <= JOBS_MAX && opt.bytes >= 0;
 }
 
 int main(int argc, char **argv)
@@ -294,11 +307,12 @@ int main(int argc, char **argv)
     static struct worker workers[THREADS_MAX];
     if (!parse(argc, argv)) {
         fprintf(stderr,
-                "usage: bench -k KEY [-o sign|pss|raw] [-d DIGEST] [-t THREADS] [-s SECONDS] [-p PID] [-j JOBS]\n");
+                "usage: bench -k KEY [-o sign|pss|raw] [-d DIGEST] [-t THREADS] [-s SECONDS] [-p PID] [-j JOBS]\n"
+                "       bench -k KEY[,TWEAK-KEY] -o CIPHER[-decrypt] -n BYTES [-t THREADS] [-s SECONDS] [-p PID]\n");
         return 2;
     }
-    key = load_key(opt.key);
-    if (key == NULL) {
+    key = opt.bytes > 0 ? NULL : load_key(opt.key);
+    if (key == NULL && opt.bytes == 0) {
         ERR_print_errors_fp(stderr);
         fprintf(stderr, "bench: no private key in '%s'\n", opt.key);
         return 1;

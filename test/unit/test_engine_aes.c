@@ -4,6 +4,9 @@
  */
 #include "engine_support.h"
 
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
 #include <pthread.h>
 
 static void cbc_vectors(void **state)
@@ -250,6 +253,50 @@ static void xts_refusals(void **state)
     engine_key_free(gcm);
 }
 
+/* One data unit by libcrypto itself. */
+static void software_xts(const uint8_t key[64], const uint8_t tweak[16], const uint8_t *in, uint8_t *out, int len)
+{
+    EVP_CIPHER *cipher = EVP_CIPHER_fetch(libctx, "AES-256-XTS", NULL);
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int n;
+
+    assert_int_equal(EVP_EncryptInit_ex2(ctx, cipher, key, tweak, NULL), 1);
+    assert_int_equal(EVP_EncryptUpdate(ctx, out, &n, in, len), 1);
+    EVP_CIPHER_CTX_free(ctx);
+    EVP_CIPHER_free(cipher);
+}
+
+/* Contexts are kept by pair of keys: all pairs of three keys in any order, and new keys where old ones have been. */
+static void xts_pairs_and_lives(void **state)
+{
+    static const unsigned pairs[][2] = {{0, 1}, {0, 2}, {1, 0}, {1, 2}, {2, 0}, {2, 1}};
+    uint8_t bytes[3][32], choice[4], both[64], tweak[16] = {5}, plain[64] = "sectors", expected[64], out[64];
+
+    (void)state;
+    for (unsigned life = 0; life < 300; life++) {
+        struct engine_key *keys[3];
+
+        assert_int_equal(RAND_bytes_ex(libctx, &bytes[0][0], sizeof(bytes), 0), 1);
+        assert_int_equal(RAND_bytes_ex(libctx, choice, sizeof(choice), 0), 1);
+        for (unsigned i = 0; i < 3; i++)
+            keys[i] = raw_key(virtual_engine, AZIHSM_KEY_AES_XTS_BULK256, bytes[i], 32);
+        for (unsigned i = 0; i < COUNT(choice); i++) {
+            const unsigned *pair = pairs[choice[i] % COUNT(pairs)];
+            bool decrypt = choice[i] >= 128;
+
+            memcpy(both, bytes[pair[0]], 32);
+            memcpy(both + 32, bytes[pair[1]], 32);
+            software_xts(both, tweak, plain, expected, sizeof(plain));
+            assert_int_equal(engine_aes_xts(virtual_engine, keys[pair[0]], keys[pair[1]], decrypt, tweak, sizeof(plain),
+                                            decrypt ? expected : plain, out, sizeof(plain)),
+                             AZIHSM_OK);
+            assert_memory_equal(out, decrypt ? plain : expected, sizeof(out));
+        }
+        for (unsigned i = 0; i < 3; i++)
+            engine_key_free(keys[i]);
+    }
+}
+
 /* 3 MiB as one GCM message and as one XTS unit. */
 static void large_messages(void **state)
 {
@@ -312,11 +359,11 @@ static void threads_share_a_key(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cbc_vectors),         cmocka_unit_test(cbc_refusals),
-        cmocka_unit_test(gcm_vectors),         cmocka_unit_test(gcm_delivers_nothing_on_a_wrong_tag),
-        cmocka_unit_test(gcm_of_nothing),      cmocka_unit_test(xts_vectors),
-        cmocka_unit_test(xts_refusals),        cmocka_unit_test(large_messages),
-        cmocka_unit_test(threads_share_a_key),
+        cmocka_unit_test(cbc_vectors),    cmocka_unit_test(cbc_refusals),
+        cmocka_unit_test(gcm_vectors),    cmocka_unit_test(gcm_delivers_nothing_on_a_wrong_tag),
+        cmocka_unit_test(gcm_of_nothing), cmocka_unit_test(xts_vectors),
+        cmocka_unit_test(xts_refusals),   cmocka_unit_test(xts_pairs_and_lives),
+        cmocka_unit_test(large_messages), cmocka_unit_test(threads_share_a_key),
     };
 
     return cmocka_run_group_tests(tests, setup_engines, teardown_engines);
