@@ -72,6 +72,39 @@ void call_end(struct operation *operation, struct exchange *exchange)
     exchange_end(exchange);
 }
 
+static azihsm_rc bulk_pausing(struct operation *operation, struct azihsm_request *request, struct azihsm_bulk *bulk)
+{
+    int fd = azihsm_request_event_fd(request);
+    azihsm_rc rc = azihsm_request_submit(request);
+
+    if (rc != AZIHSM_OK)
+        return rc;
+    operation->submitted = true;
+    if (fd >= 0)
+        call_pause(operation, request, fd);
+    return azihsm_device_bulk_finish(request, bulk, operation->err);
+}
+
+azihsm_rc call_bulk(struct operation *operation, struct azihsm_bulk *bulk)
+{
+    struct azihsm_device *device = operation->link->device;
+    struct azihsm_request *request = NULL;
+    azihsm_rc rc = AZIHSM_E_UNSUPPORTED;
+
+    if (operation->pausable && client_can_pause(operation->client))
+        rc = azihsm_device_bulk_begin(device, bulk, operation->deadline_ns, &request, operation->err);
+    if (rc == AZIHSM_E_UNSUPPORTED) {
+        operation->submitted = true;
+        return azihsm_device_bulk(device, bulk, operation->deadline_ns, operation->err);
+    }
+    if (rc == AZIHSM_OK)
+        rc = bulk_pausing(operation, request, bulk);
+    /* As in call_end. */
+    if (request != NULL && operation->link->generation == generation_current())
+        azihsm_request_release(request);
+    return rc;
+}
+
 void call_delete_key(struct link *link, uint16_t key_id)
 {
     struct azihsm_delete_key_req request = {.key_id = key_id};

@@ -20,6 +20,9 @@ azihsm_rc call_aside(struct operation *operation, struct exchange *exchange, uin
                      void *response);
 void call_end(struct operation *operation, struct exchange *exchange);
 
+/* The operation's own bulk work, in the same way. AZIHSM_E_FAST_PATH: bulk says what the device answered. */
+azihsm_rc call_bulk(struct operation *operation, struct azihsm_bulk *bulk);
+
 /* Deletes a key of this process on a link, as a courtesy: waits briefly, and not at all where that was too short just
  * before. */
 void call_delete_key(struct link *link, uint16_t key_id);

@@ -2,9 +2,9 @@
  * AES-GCM and AES-XTS through the device's bulk path, which knows no messages and no DDI statuses: its result codes
  * (ddi-protocol 7.5) are turned into statuses where recovery depends on them.
  *
- * The bulk path blocks, also in an ASYNC job. With in == out an operation whose outcome is not known is not repeated:
- * the input may be gone.
+ * With in == out an operation whose outcome is not known is not repeated: the input may be gone.
  */
+#include "call.h"
 #include "client.h"
 #include "key.h"
 
@@ -66,8 +66,7 @@ static azihsm_rc bulk(struct operation *operation, void *arg)
     want->done.short_app_id = operation->link->short_app_id;
     want->done.key_id1 = operation->bulk_id[0];
     want->done.key_id2 = operation->bulk_id[1];
-    operation->submitted = true;
-    rc = azihsm_device_bulk(operation->link->device, &want->done, operation->deadline_ns, operation->err);
+    rc = call_bulk(operation, &want->done);
     if (rc == AZIHSM_E_FAST_PATH)
         rc = bulk_outcome(operation, &want->done);
     /* See call_run: the ids may have meant other keys. In place, the input is gone. */

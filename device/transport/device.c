@@ -108,6 +108,23 @@ azihsm_rc azihsm_device_bulk(struct azihsm_device *device, struct azihsm_bulk *b
     return device->transport->bulk(device, bulk, deadline_ns, err);
 }
 
+azihsm_rc azihsm_device_bulk_begin(struct azihsm_device *device, const struct azihsm_bulk *bulk, int64_t deadline_ns,
+                                   struct azihsm_request **out, struct azihsm_error *err)
+{
+    if (device->transport->bulk_begin == NULL)
+        return AZIHSM_E_UNSUPPORTED;
+    if (!owned(device))
+        return AZIHSM_E_NOT_OWNER;
+    return device->transport->bulk_begin(device, bulk, deadline_ns, out, err);
+}
+
+azihsm_rc azihsm_device_bulk_finish(struct azihsm_request *request, struct azihsm_bulk *bulk, struct azihsm_error *err)
+{
+    if (!owned(request->device))
+        return AZIHSM_E_NOT_OWNER;
+    return request->device->transport->bulk_finish(request, bulk, err);
+}
+
 azihsm_rc azihsm_device_info(struct azihsm_device *device, struct azihsm_device_strings *out)
 {
     if (!owned(device))

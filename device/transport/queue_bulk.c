@@ -2,7 +2,7 @@
  * The requests that are not messages: bulk AES, device information, reset.
  *
  * Bulk data goes through a memory area of the connection, made by the server on demand and kept. An area whose request
- * timed out may still be written by the server: it is dropped, and its memory with the server's last use of it.
+ * was given up may still be written by the server: it is dropped, and its memory with the server's last use of it.
  */
 #include "futex.h"
 #include "process.h"
@@ -60,11 +60,11 @@ static int area_claim(struct queue_device *device, int64_t deadline_ns)
     return found;
 }
 
-static void area_give_back(struct queue_device *device, unsigned index, azihsm_rc rc)
+void queue_area_give_back(struct queue_device *device, unsigned index, bool ours)
 {
     struct queue_area *area = &device->areas[index];
 
-    if (rc == AZIHSM_E_TIMEOUT)
+    if (!ours)
         area_drop(area);
     else if (area->size > AREA_KEEP) /* keep the mapping, not the memory */
         madvise(area->data, area->size, MADV_REMOVE);
@@ -128,41 +128,24 @@ static azihsm_rc bulk_result(const struct queue_bulk_response *in, struct azihsm
     return AZIHSM_OK;
 }
 
-static azihsm_rc bulk_run(struct queue_device *device, unsigned index, struct azihsm_bulk *bulk, int64_t deadline_ns,
-                          struct azihsm_error *err)
+static size_t data_offset(const struct azihsm_bulk *bulk)
 {
-    uint8_t *area = device->areas[index].data;
-    size_t offset = (bulk->aad.len + QUEUE_BULK_ALIGN - 1) / QUEUE_BULK_ALIGN * QUEUE_BULK_ALIGN;
-    struct queue_request *request;
-    struct azihsm_request *base;
-    azihsm_rc rc = queue_acquire(&device->base, deadline_ns, &base);
-
-    if (rc != AZIHSM_OK)
-        return rc;
-    request = (struct queue_request *)base;
-    if (bulk->aad.len != 0)
-        memcpy(area, bulk->aad.data, bulk->aad.len);
-    if (bulk->len != 0)
-        memcpy(area + offset, bulk->src, bulk->len);
-    bulk_fill((struct queue_bulk_request *)base->frame, bulk, index);
-    base->frame_len = sizeof(struct queue_bulk_request);
-    rc = queue_submit_operation(request, QUEUE_BULK);
-    if (rc == AZIHSM_OK)
-        rc = queue_wait_done(request);
-    if (rc == AZIHSM_OK)
-        rc = bulk_result((const struct queue_bulk_response *)queue_request_frames(request)->response, bulk, err);
-    if (rc == AZIHSM_OK && bulk->len != 0)
-        memcpy(bulk->dst, area + offset, bulk->len);
-    queue_release(base);
-    return rc;
+    return (bulk->aad.len + QUEUE_BULK_ALIGN - 1) / QUEUE_BULK_ALIGN * QUEUE_BULK_ALIGN;
 }
 
-azihsm_rc queue_bulk(struct azihsm_device *base, struct azihsm_bulk *bulk, int64_t deadline_ns,
-                     struct azihsm_error *err)
+static azihsm_rc bulk_failed(azihsm_rc rc, struct azihsm_error *err)
 {
-    struct queue_device *device = (struct queue_device *)base;
+    return azihsm_error_set(err, rc, "bulk operation: %s", azihsm_rc_name(rc));
+}
+
+/* Takes slot and area, waiting for them until wait_ns, and copies the data in. */
+static azihsm_rc bulk_prepare(struct queue_device *device, const struct azihsm_bulk *bulk, int64_t wait_ns,
+                              int64_t deadline_ns, struct azihsm_request **out, struct azihsm_error *err)
+{
     size_t size = bulk->aad.len + bulk->len + QUEUE_BULK_ALIGN;
-    azihsm_rc rc = AZIHSM_OK;
+    struct queue_request *request;
+    struct queue_area *area;
+    azihsm_rc rc;
     int index;
 
     if (bulk->len > QUEUE_BULK_MAX || bulk->aad.len > QUEUE_BULK_MAX || size > QUEUE_BULK_MAX)
@@ -170,16 +153,70 @@ azihsm_rc queue_bulk(struct azihsm_device *base, struct azihsm_bulk *bulk, int64
                                 (unsigned)(QUEUE_BULK_MAX >> 20) - 1);
     if (err != NULL)
         err->text[0] = '\0';
-    index = area_claim(device, deadline_ns);
+    index = area_claim(device, wait_ns);
     if (index < 0)
         return azihsm_error_set(err, AZIHSM_E_BUSY, "bulk operation: no memory area became free in time");
-    if (device->areas[index].size < size)
-        rc = area_grow(device, (unsigned)index, size, deadline_ns);
+    rc = queue_acquire(&device->base, wait_ns, out);
+    if (rc != AZIHSM_OK) {
+        queue_area_give_back(device, (unsigned)index, true);
+        return bulk_failed(rc, err);
+    }
+    request = (struct queue_request *)*out;
+    request->base.deadline_ns = deadline_ns;
+    request->operation = QUEUE_BULK;
+    request->area = index;
+    area = &device->areas[index];
+    if (area->size < size && (rc = area_grow(device, (unsigned)index, size, deadline_ns)) != AZIHSM_OK)
+        return bulk_failed(rc, err);
+    if (bulk->aad.len != 0)
+        memcpy(area->data, bulk->aad.data, bulk->aad.len);
+    if (bulk->len != 0)
+        memcpy(area->data + data_offset(bulk), bulk->src, bulk->len);
+    bulk_fill((struct queue_bulk_request *)request->base.frame, bulk, (unsigned)index);
+    request->base.frame_len = sizeof(struct queue_bulk_request);
+    return AZIHSM_OK;
+}
+
+azihsm_rc queue_bulk_begin(struct azihsm_device *base, const struct azihsm_bulk *bulk, int64_t deadline_ns,
+                           struct azihsm_request **out, struct azihsm_error *err)
+{
+    azihsm_rc rc;
+
+    *out = NULL;
+    rc = bulk_prepare((struct queue_device *)base, bulk, 0, deadline_ns, out, err);
+    if (rc != AZIHSM_OK && *out != NULL) {
+        queue_release(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+azihsm_rc queue_bulk_finish(struct azihsm_request *base, struct azihsm_bulk *bulk, struct azihsm_error *err)
+{
+    struct queue_request *request = (struct queue_request *)base;
+    const struct queue_device *device = (const struct queue_device *)base->device;
+    azihsm_rc rc = queue_wait_done(request);
+
+    if (rc != AZIHSM_OK)
+        return bulk_failed(rc, err);
+    rc = bulk_result((const struct queue_bulk_response *)queue_request_frames(request)->response, bulk, err);
+    if (rc == AZIHSM_OK && bulk->len != 0)
+        memcpy(bulk->dst, device->areas[request->area].data + data_offset(bulk), bulk->len);
+    return rc;
+}
+
+azihsm_rc queue_bulk(struct azihsm_device *base, struct azihsm_bulk *bulk, int64_t deadline_ns,
+                     struct azihsm_error *err)
+{
+    struct azihsm_request *request = NULL;
+    azihsm_rc rc = bulk_prepare((struct queue_device *)base, bulk, deadline_ns, deadline_ns, &request, err);
+
+    if (rc == AZIHSM_OK && (rc = queue_submit(request)) != AZIHSM_OK)
+        rc = bulk_failed(rc, err);
     if (rc == AZIHSM_OK)
-        rc = bulk_run(device, (unsigned)index, bulk, deadline_ns, err);
-    area_give_back(device, (unsigned)index, rc);
-    if (rc != AZIHSM_OK && rc != AZIHSM_E_FAST_PATH)
-        return azihsm_error_set(err, rc, "bulk operation: %s", azihsm_rc_name(rc));
+        rc = queue_bulk_finish(request, bulk, err);
+    if (request != NULL)
+        queue_release(request);
     return rc;
 }
 
@@ -192,7 +229,8 @@ static azihsm_rc plain(struct azihsm_device *base, enum queue_operation operatio
 
     if (rc != AZIHSM_OK)
         return rc;
-    rc = queue_submit_operation((struct queue_request *)request, operation);
+    ((struct queue_request *)request)->operation = operation;
+    rc = queue_submit(request);
     if (rc == AZIHSM_OK)
         rc = queue_wait_done((struct queue_request *)request);
     if (rc == AZIHSM_OK && answer_len != 0)

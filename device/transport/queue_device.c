@@ -116,6 +116,8 @@ static const struct azihsm_transport queue_device_transport = {
     .event_fd = queue_event_fd,
     .release = queue_release,
     .bulk = queue_bulk,
+    .bulk_begin = queue_bulk_begin,
+    .bulk_finish = queue_bulk_finish,
     .info = queue_info,
     .reset = queue_reset,
 };

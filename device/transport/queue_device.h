@@ -16,6 +16,8 @@ struct queue_request {
     struct azihsm_request base;
     unsigned index;
     bool submitted;
+    enum queue_operation operation;
+    int area; /* of a bulk request; -1: none */
     /* asynchronous notification, made on first use of the slot for it and kept */
     bool notify;
     int notify_fd; /* the server writes a byte to it */
@@ -53,7 +55,6 @@ struct queue_device {
 /* queue_request.c: the slots */
 azihsm_rc queue_acquire(struct azihsm_device *base, int64_t deadline_ns, struct azihsm_request **out);
 azihsm_rc queue_submit(struct azihsm_request *base);
-azihsm_rc queue_submit_operation(struct queue_request *request, enum queue_operation operation);
 azihsm_rc queue_wait(struct azihsm_request *base);
 /* As wait, without reading the outcome as a command's. */
 azihsm_rc queue_wait_done(struct queue_request *request);
@@ -74,6 +75,11 @@ void queue_event_free(struct queue_request *request);
 /* queue_bulk.c */
 azihsm_rc queue_bulk(struct azihsm_device *base, struct azihsm_bulk *bulk, int64_t deadline_ns,
                      struct azihsm_error *err);
+azihsm_rc queue_bulk_begin(struct azihsm_device *base, const struct azihsm_bulk *bulk, int64_t deadline_ns,
+                           struct azihsm_request **out, struct azihsm_error *err);
+azihsm_rc queue_bulk_finish(struct azihsm_request *base, struct azihsm_bulk *bulk, struct azihsm_error *err);
+/* A request ends; when the server may still write into its area, that is given up. */
+void queue_area_give_back(struct queue_device *device, unsigned index, bool ours);
 azihsm_rc queue_info(struct azihsm_device *base, struct azihsm_device_strings *out);
 azihsm_rc queue_reset(struct azihsm_device *base, int64_t deadline_ns);
 

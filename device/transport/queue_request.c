@@ -134,6 +134,8 @@ azihsm_rc queue_acquire(struct azihsm_device *base, int64_t deadline_ns, struct 
     }
     request = &device->requests[index];
     request->submitted = false;
+    request->operation = QUEUE_EXECUTE;
+    request->area = -1;
     request->notify = false;
     request->base.frame_len = 0;
     request->base.has_sess_id = false;
@@ -159,9 +161,10 @@ static bool hand_over(struct queue_slot *slot, bool *lost)
     return (word & QUEUE_BOUND) == 0;
 }
 
-azihsm_rc queue_submit_operation(struct queue_request *request, enum queue_operation operation)
+azihsm_rc queue_submit(struct azihsm_request *base)
 {
-    struct queue_device *device = (struct queue_device *)request->base.device;
+    struct queue_request *request = (struct queue_request *)base;
+    struct queue_device *device = (struct queue_device *)base->device;
     struct queue_slot *slot = queue_request_slot(request);
     int cpu = sched_getcpu();
     uint64_t one = 1;
@@ -170,7 +173,7 @@ azihsm_rc queue_submit_operation(struct queue_request *request, enum queue_opera
     if (request->base.frame_len > AZIHSM_FRAME_MAX)
         return AZIHSM_E_ARGUMENT;
     slot->cpu = cpu >= 0 ? (uint32_t)cpu : UINT32_MAX;
-    slot->operation = (uint8_t)operation;
+    slot->operation = (uint8_t)request->operation;
     slot->flags = request->notify ? QUEUE_NOTIFY : 0;
     slot->session_kind = (uint8_t)request->base.session_kind;
     slot->has_sess_id = request->base.has_sess_id;
@@ -191,11 +194,6 @@ azihsm_rc queue_submit_operation(struct queue_request *request, enum queue_opera
     }
     request->submitted = true;
     return AZIHSM_OK;
-}
-
-azihsm_rc queue_submit(struct azihsm_request *base)
-{
-    return queue_submit_operation((struct queue_request *)base, QUEUE_EXECUTE);
 }
 
 /* Takes back a request that no thread of the server has begun. */
@@ -294,6 +292,8 @@ void queue_release(struct azihsm_request *base)
     uint64_t bit = (uint64_t)1 << request->index;
     bool ours = !request->submitted || !server_has(slot_word(request)) || withdraw(request);
 
+    if (request->area >= 0)
+        queue_area_give_back(device, (unsigned)request->area, ours);
     __atomic_fetch_or(ours ? &device->free : &device->abandoned, bit, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&device->waiters, __ATOMIC_SEQ_CST) != 0) {
         __atomic_fetch_add(&device->freed, 1, __ATOMIC_SEQ_CST);

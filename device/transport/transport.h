@@ -37,6 +37,9 @@ struct azihsm_transport {
     void (*release)(struct azihsm_request *request);
     azihsm_rc (*bulk)(struct azihsm_device *device, struct azihsm_bulk *bulk, int64_t deadline_ns,
                       struct azihsm_error *err);
+    azihsm_rc (*bulk_begin)(struct azihsm_device *device, const struct azihsm_bulk *bulk, int64_t deadline_ns,
+                            struct azihsm_request **out, struct azihsm_error *err); /* may be NULL: bulk only blocks */
+    azihsm_rc (*bulk_finish)(struct azihsm_request *request, struct azihsm_bulk *bulk, struct azihsm_error *err);
     azihsm_rc (*info)(struct azihsm_device *device, struct azihsm_device_strings *out);
     azihsm_rc (*reset)(struct azihsm_device *device, int64_t deadline_ns);
 };

@@ -118,6 +118,14 @@ struct azihsm_bulk {
 /* AZIHSM_E_FAST_PATH with "result/extended status" in err when the device refuses. Blocking. */
 azihsm_rc azihsm_device_bulk(struct azihsm_device *device, struct azihsm_bulk *bulk, int64_t deadline_ns,
                              struct azihsm_error *err);
+/*
+ * The same in steps, for callers that must not block: begin takes a request and memory of the transport, neither waited
+ * for (AZIHSM_E_BUSY), and copies the data in; azihsm_request_event_fd and _submit follow as for a message, then
+ * finish, which waits and copies the result out; _release always. AZIHSM_E_UNSUPPORTED: this transport can only block.
+ */
+azihsm_rc azihsm_device_bulk_begin(struct azihsm_device *device, const struct azihsm_bulk *bulk, int64_t deadline_ns,
+                                   struct azihsm_request **out, struct azihsm_error *err);
+azihsm_rc azihsm_device_bulk_finish(struct azihsm_request *request, struct azihsm_bulk *bulk, struct azihsm_error *err);
 
 /* ---- device information and reset ---- */
 

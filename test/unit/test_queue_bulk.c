@@ -104,11 +104,47 @@ static void test_threads(void **state)
     }
 }
 
+/* In steps, without waiting: one after another takes an area, the fifth finds none, and all come back. */
+static void test_steps(void **state)
+{
+    uint8_t data[100], out[100];
+    struct azihsm_bulk bulk = {.key_id1 = 1, .src = data, .dst = out, .len = sizeof(data)};
+    struct azihsm_request *requests[QUEUE_BULK_AREAS], *one_more;
+    struct pollfd ready = {.events = POLLIN};
+
+    (void)state;
+    memset(data, 3, sizeof(data));
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < QUEUE_BULK_AREAS; i++)
+            assert_int_equal(azihsm_device_bulk_begin(device, &bulk, in_ms(20000), &requests[i], NULL), AZIHSM_OK);
+        assert_int_equal(azihsm_device_bulk_begin(device, &bulk, in_ms(20000), &one_more, NULL), AZIHSM_E_BUSY);
+        assert_null(one_more);
+        assert_int_equal(azihsm_request_acquire(device, in_ms(20000), &one_more), AZIHSM_OK); /* slots are left */
+        azihsm_request_release(one_more);
+        for (int i = 0; i < QUEUE_BULK_AREAS - 1; i++) { /* the last is never submitted */
+            ready.fd = azihsm_request_event_fd(requests[i]);
+            assert_true(ready.fd >= 0);
+            assert_int_equal(azihsm_request_submit(requests[i]), AZIHSM_OK);
+            assert_int_equal(poll(&ready, 1, 20000), 1);
+            assert_true(azihsm_request_done(requests[i]));
+            memset(out, 0, sizeof(out));
+            bulk.fips_approved = false;
+            assert_int_equal(azihsm_device_bulk_finish(requests[i], &bulk, NULL), AZIHSM_OK);
+            assert_true(bulk.fips_approved);
+            for (size_t k = 0; k < sizeof(out); k++)
+                assert_int_equal(out[k], 3 ^ 0x5a);
+        }
+        for (int i = 0; i < QUEUE_BULK_AREAS; i++)
+            azihsm_request_release(requests[i]);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_sizes, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_too_large, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_threads, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(test_steps, set_up, tear_down),
 };
 
 int main(void)

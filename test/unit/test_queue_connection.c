@@ -229,7 +229,8 @@ static void test_hostile_bulk(void **state)
         memcpy(base->frame, &request, sizeof(request));
         base->frame_len = sizeof(request);
         base->deadline_ns = in_ms(5000);
-        assert_int_equal(queue_submit_operation((struct queue_request *)base, QUEUE_BULK), AZIHSM_OK);
+        ((struct queue_request *)base)->operation = QUEUE_BULK;
+        assert_int_equal(azihsm_request_submit(base), AZIHSM_OK);
         assert_int_equal(azihsm_request_wait(base), AZIHSM_E_LOST);
         azihsm_request_release(base);
         azihsm_device_close(device);
