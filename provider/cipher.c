@@ -96,8 +96,10 @@ static int cipher_init(struct cipher *ctx, bool decrypt, const unsigned char *ke
         drop_keys(ctx);
     if (!take_keys(ctx, params))
         return 0;
-    if (ctx->key == NULL)
+    if (ctx->key == NULL) {
+        cipher_device_note(ctx, decrypt, iv, ivlen, params);
         return EVP_CipherInit_ex2(ctx->delegate, NULL, key, iv, !decrypt, params) == 1;
+    }
     if (key != NULL)
         return raise_error(ctx->provider, REASON_PARAMETER, "both key bytes and %s are given", SYMKEY_PARAM);
     return cipher_device_begin(ctx, decrypt, iv, ivlen) && (params == NULL || cipher_device_set_params(ctx, params));
@@ -226,8 +228,10 @@ static int cipher_set_params(void *vctx, const OSSL_PARAM params[])
         return 1;
     if (!take_keys(ctx, params))
         return 0;
-    return ctx->key != NULL ? cipher_device_set_params(ctx, params)
-                            : EVP_CIPHER_CTX_set_params(ctx->delegate, params) == 1;
+    if (ctx->key != NULL)
+        return cipher_device_set_params(ctx, params);
+    cipher_device_note(ctx, ctx->decrypt, NULL, 0, params);
+    return EVP_CIPHER_CTX_set_params(ctx->delegate, params) == 1;
 }
 
 static const OSSL_PARAM *list_of(void *provctx, const struct cipher_kind *kind,

@@ -47,6 +47,8 @@ struct cipher {
 
 /* Starts over with the keys of the context; iv NULL: the one it had. */
 int cipher_device_begin(struct cipher *ctx, bool decrypt, const uint8_t *iv, size_t ivlen);
+/* Before a key is named: what is set may be meant for one of the device, and is kept for it. */
+void cipher_device_note(struct cipher *ctx, bool decrypt, const uint8_t *iv, size_t ivlen, const OSSL_PARAM params[]);
 int cipher_device_update(struct cipher *ctx, uint8_t *out, size_t *outl, size_t outsize, const uint8_t *in, size_t inl);
 int cipher_device_final(struct cipher *ctx, uint8_t *out, size_t *outl, size_t outsize);
 int cipher_device_get_params(struct cipher *ctx, OSSL_PARAM params[]);

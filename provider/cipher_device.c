@@ -29,6 +29,33 @@ int cipher_device_begin(struct cipher *ctx, bool decrypt, const uint8_t *iv, siz
     return 1;
 }
 
+/* Padding, and the tag to check, as far as they fit a key in the device. */
+static void note_params(struct cipher *ctx, const OSSL_PARAM params[])
+{
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_PADDING);
+    unsigned padding;
+
+    if (p != NULL && OSSL_PARAM_get_uint(p, &padding))
+        ctx->padding = padding != 0;
+    p = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_AEAD_TAG);
+    if (p == NULL || p->data == NULL)
+        return;
+    ctx->has_tag = ctx->decrypt && p->data_type == OSSL_PARAM_OCTET_STRING && p->data_size == CIPHER_GCM_TAG;
+    if (ctx->has_tag)
+        memcpy(ctx->tag, p->data, CIPHER_GCM_TAG);
+}
+
+void cipher_device_note(struct cipher *ctx, bool decrypt, const uint8_t *iv, size_t ivlen, const OSSL_PARAM params[])
+{
+    ctx->decrypt = decrypt;
+    if (iv != NULL && (ctx->has_iv = ivlen == ctx->kind->iv_size)) {
+        memcpy(ctx->iv, iv, ivlen);
+        memcpy(ctx->chain, iv, ivlen);
+    }
+    if (params != NULL)
+        note_params(ctx, params);
+}
+
 static int check_ready(struct cipher *ctx)
 {
     if (ctx->kind->mode == CIPHER_XTS && ctx->tweak == NULL)
@@ -173,6 +200,10 @@ static int xts_message(struct cipher *ctx, uint8_t *out, const uint8_t *in, size
 {
     struct azihsm_error error = {0};
 
+    if (inl % CIPHER_BLOCK != 0)
+        return raise_error(ctx->provider, REASON_INPUT_LENGTH,
+                           "AES-XTS of %zu bytes: the device takes a multiple of %d (no ciphertext stealing)", inl,
+                           CIPHER_BLOCK);
     return azihsm_key_aes_xts(ctx->key, ctx->tweak, ctx->decrypt, ctx->iv, (uint32_t)inl, in, out, inl, &error) ==
                AZIHSM_OK ||
            raise_device(ctx->provider, &error, "AES-XTS");
@@ -250,14 +281,11 @@ int cipher_device_get_params(struct cipher *ctx, OSSL_PARAM params[])
 int cipher_device_set_params(struct cipher *ctx, const OSSL_PARAM params[])
 {
     const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_PADDING);
-    unsigned padding = 0;
+    unsigned padding;
     size_t size = 0;
 
-    if (p != NULL) {
-        if (!OSSL_PARAM_get_uint(p, &padding))
-            return 0;
-        ctx->padding = padding != 0;
-    }
+    if (p != NULL && !OSSL_PARAM_get_uint(p, &padding))
+        return 0;
     p = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_IVLEN);
     if (p != NULL && (!OSSL_PARAM_get_size_t(p, &size) || size != ctx->kind->iv_size))
         return raise_error(ctx->provider, REASON_PARAMETER, "an IV of %zu bytes, the device takes %zu", size,
@@ -265,11 +293,9 @@ int cipher_device_set_params(struct cipher *ctx, const OSSL_PARAM params[])
     if (OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD) != NULL)
         return raise_error(ctx->provider, REASON_UNSUPPORTED, "TLS records with keys in the device");
     p = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_AEAD_TAG);
-    if (p == NULL || p->data == NULL) /* without data it only sets the length of the tag */
-        return p == NULL || p->data_size == CIPHER_GCM_TAG;
-    if (!ctx->decrypt || p->data_type != OSSL_PARAM_OCTET_STRING || p->data_size != CIPHER_GCM_TAG)
+    if (p != NULL && (p->data_size != CIPHER_GCM_TAG || /* without data it only sets the length of the tag */
+                      (p->data != NULL && (!ctx->decrypt || p->data_type != OSSL_PARAM_OCTET_STRING))))
         return raise_error(ctx->provider, REASON_PARAMETER, "a tag has %d bytes and is set to decrypt", CIPHER_GCM_TAG);
-    memcpy(ctx->tag, p->data, CIPHER_GCM_TAG);
-    ctx->has_tag = true;
+    note_params(ctx, params);
     return 1;
 }
