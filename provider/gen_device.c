@@ -13,6 +13,7 @@
 #include <openssl/params.h>
 #include <stdio.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 enum { RSA_BITS_DEFAULT = 2048, RSA_E_DEFAULT = 65537 };
 
@@ -106,6 +107,18 @@ static int generate_rsa(struct gen *gen, struct azihsm_client *client, struct de
 
 /* ---- azihsm.input_key ---- */
 
+/* Moving a key into the device does not make it secret again. */
+static void warn_of_readers(const struct gen *gen)
+{
+    const char *path = gen->options.input_key;
+    struct stat info;
+
+    if (stat(path, &info) != 0 || (info.st_mode & S_IROTH) == 0)
+        return;
+    fprintf(stderr, "azihsm: warning: every user may read %s: the key in it may be known to others\n", path);
+    trace(gen->provider, AZIHSM_TRACE_KEY, "every user may read %s", path);
+}
+
 static EVP_PKEY *read_software_key(struct gen *gen)
 {
     EVP_PKEY *software = NULL;
@@ -127,11 +140,15 @@ static EVP_PKEY *read_software_key(struct gen *gen)
                                             provider_libctx(gen->provider), NULL);
     if (decoder == NULL || !OSSL_DECODER_from_data(decoder, &p, &left) ||
         !(EVP_PKEY_is_a(software, key_type_name(gen->type)) || (type == NULL && EVP_PKEY_is_a(software, "RSA")))) {
-        raise_error(gen->provider, REASON_KEY_FILE, "%.120s: not a plain %s private key in PEM or DER",
-                    gen->options.input_key, key_type_name(gen->type));
+        raise_error(
+            gen->provider, REASON_KEY_FILE,
+            "%.120s: not a plain %s private key in PEM or DER (azihsm key import reads encrypted ones and PKCS#12)",
+            gen->options.input_key, key_type_name(gen->type));
         EVP_PKEY_free(software);
         software = NULL;
     }
+    if (software != NULL)
+        warn_of_readers(gen);
     OSSL_DECODER_CTX_free(decoder);
     OPENSSL_clear_free(data, len);
     return software;

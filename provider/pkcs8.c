@@ -88,6 +88,8 @@ static void write_rsa(struct writer *w, const EVP_PKEY *key)
     static const uint8_t algorithm[] = {0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
                                         0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00};
     const uint8_t *end = w->at;
+    int bits = EVP_PKEY_get_bits(key);
+    w->failed = bits != 2048 && bits != 3072 && bits != 4096;
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
         BIGNUM *number = NULL;
         if (!EVP_PKEY_get_bn_param(key, members[i], &number))

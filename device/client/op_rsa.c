@@ -250,7 +250,9 @@ azihsm_rc azihsm_key_import_wrapped(struct azihsm_client *client, uint32_t key_c
 {
     struct import want = {.request = {.key_class = key_class, .hash = hash, .wrapped_blob = wrapped}, .out = out};
 
-    if (wrapped.len == 0 || wrapped.len > AZIHSM_WRAPPED_BLOB_MAX)
+    if (wrapped.len == 0)
+        return azihsm_error_set(err, AZIHSM_E_ARGUMENT, "the wrapped key is empty");
+    if (wrapped.len > AZIHSM_WRAPPED_BLOB_MAX)
         return azihsm_error_set(err, AZIHSM_E_ARGUMENT, "a wrapped key has at most %d bytes", AZIHSM_WRAPPED_BLOB_MAX);
     return import_run(client, &want, spec, err);
 }

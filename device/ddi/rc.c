@@ -111,6 +111,10 @@ static const struct rc_text hints[] = {
      "the device is in FIPS state and refuses this digest for this curve; P-256 signs SHA-256, P-384 up to SHA-384"},
     {AZIHSM_STATUS_RSA_UNWRAP_OAEP_DECODE_FAILED,
      "the blob was not wrapped to this device's unwrapping key or with another OAEP hash"},
+    {AZIHSM_STATUS_RSA_UNWRAP_INVALID_REQUEST,
+     "a wrapped key is the RSA-OAEP block of an AES-256 key, and then the key wrapped with that (RFC 5649): this is "
+     "too short or cut off"},
+    {AZIHSM_STATUS_KEY_DECODE_FAILED, "what was wrapped is not a key of the class that was asked for, in PKCS#8 (DER)"},
     {AZIHSM_STATUS_RSA_UNWRAP_AES_UNWRAP_FAILED, "the wrapped blob is damaged; wrap the key again"},
     {AZIHSM_STATUS_AES_GCM_DECRYPT_TAG_DOES_NOT_MATCH,
      "the data, the additional data, the IV or the tag was altered, or the key is another one"},

@@ -3,19 +3,22 @@
  */
 #include "software_key.h"
 
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/store.h>
 #include <openssl/ui.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PASSWORD_MAX = 256 };
 
 struct software_password {
     const char *file;
-    bool failed;
+    bool asked; /* the key is encrypted */
+    int error;  /* errno of the password file */
 };
 
 static int software_ask(char *buf, int size)
@@ -40,9 +43,12 @@ static int software_password(char *buf, int size, int writing, void *arg)
     int len = -1;
 
     (void)writing;
+    password->asked = true;
     if (password->file == NULL)
         return isatty(STDIN_FILENO) ? software_ask(buf, size) : -1;
     file = fopen(password->file, "re");
+    if (file == NULL)
+        password->error = errno;
     if (file != NULL && fgets(line, sizeof(line), file) != NULL) {
         len = (int)strcspn(line, "\r\n");
         if (len <= size)
@@ -72,14 +78,38 @@ static EVP_PKEY *software_find(OSSL_STORE_CTX *store)
     return pkey;
 }
 
+/* Why there is no key, as exactly as libcrypto lets us know. */
+static int software_explain(const char *path, int denied, const struct software_password *password)
+{
+    if (denied != 0)
+        return tool_complain(TOOL_FAILED, "%s: %s", path, strerror(denied));
+    if (password->error != 0)
+        return tool_complain(TOOL_FAILED, "%s: %s", password->file, strerror(password->error));
+    if (password->asked && password->file == NULL && !isatty(STDIN_FILENO))
+        return tool_complain(TOOL_FAILED, "%s is encrypted: --password-file is needed", path);
+    if (password->asked)
+        return tool_complain(TOOL_FAILED, "%s is encrypted, and the password is not the right one", path);
+    return tool_complain(TOOL_FAILED, "%s holds no private key that can be read (PEM, DER or PKCS#12)", path);
+}
+
+/* A word on a key that others could read all the time: moving it into the device does not make it secret again. */
+static void software_warn(const char *path)
+{
+    struct stat info;
+
+    if (stat(path, &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & S_IROTH) != 0)
+        tool_complain(0, "warning: every user may read %s: the key in it may be known to others, and stays so", path);
+}
+
 int software_key_read(const char *path, const char *password_file, struct software_key *out)
 {
     struct software_password password = {.file = password_file};
     UI_METHOD *ui = UI_UTIL_wrap_read_pem_callback(software_password, 0);
     OSSL_STORE_CTX *store = NULL;
+    int denied = access(path, R_OK) == 0 ? 0 : errno;
 
     *out = (struct software_key){.libctx = OSSL_LIB_CTX_new()};
-    if (out->libctx != NULL && ui != NULL && access(path, R_OK) == 0)
+    if (out->libctx != NULL && ui != NULL && denied == 0)
         store = OSSL_STORE_open_ex(path, out->libctx, NULL, ui, &password, NULL, NULL, NULL);
     if (store != NULL) {
         OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY);
@@ -87,11 +117,12 @@ int software_key_read(const char *path, const char *password_file, struct softwa
         OSSL_STORE_close(store);
     }
     UI_destroy_method(ui);
-    if (out->pkey != NULL)
-        return TOOL_OK;
-    software_key_free(out);
-    return tool_complain(TOOL_FAILED, "%s holds no private key that can be read (PEM, DER or PKCS#12%s)", path,
-                         password_file == NULL ? "; --password-file for an encrypted one" : ", or another password");
+    if (out->pkey == NULL) {
+        software_key_free(out);
+        return software_explain(path, denied, &password);
+    }
+    software_warn(path);
+    return TOOL_OK;
 }
 
 void software_key_free(struct software_key *key)
