@@ -7,6 +7,7 @@ set -uo pipefail
 story_failures=0 story_checks=0
 T=/run/story; mkdir -p $T
 examples=/usr/share/azihsm/examples
+stories=$LAB_ROOT/test/apps
 tools=$LAB_BUILD/test-bin
 export OPENSSL_CONF=/etc/azihsm/openssl.cnf
 software() { OPENSSL_CONF=/etc/ssl/openssl.cnf "$@"; } # the same program without our provider

@@ -33,40 +33,16 @@ check "curl authenticates with a client key in the device" grep -q "signed in th
 check "curl, TLS 1.2" curl -s -o /dev/null --fail -K $examples/curl/curlrc --tls-max 1.2 https://localhost:8444/
 refuse "without a certificate the server refuses" '400' software curl -s --fail-with-body --cacert /etc/azihsm/tls/ca.crt https://localhost:8444/
 
-cat >$T/search.py <<'PY'
-# Searches the readable memory of processes for a private value: search.py HEX PID...
-import sys, re
-needle = bytes.fromhex(sys.argv[1])
-needles = {needle, needle[::-1], sys.argv[1].encode(), sys.argv[1].upper().encode()}
-# BIGNUM limbs are little-endian words: the same as the reversed bytes
-seen = found = 0
-for pid in sys.argv[2:]:
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        for line in maps:
-            m = re.match(r"([0-9a-f]+)-([0-9a-f]+) (r\S+)", line)
-            if not m or "[v" in line:
-                continue
-            start, end = int(m[1], 16), int(m[2], 16)
-            try:
-                memory.seek(start)
-                data = memory.read(end - start)
-            except (OSError, ValueError, OverflowError):
-                continue
-            seen += len(data)
-            found += sum(n in data for n in needles)
-print("searched", seen, "found", found)
-sys.exit(0 if found == 0 and seen > 1 << 20 else 1)
-PY
 private=$(software openssl pkey -in $T/origin.pem -text -noout | sed -n '/^priv:/,/^pub:/p' | grep '^ ' | tr -d ' :\n' | sed 's/^00//')
 check "the private value is a P-256 scalar" test ${#private} -ge 60
 check "the search finds the value where it is" bash -c "exec 3<<<'$private'; sleep 5 & python3 - <<'PY'
 import subprocess, sys, os
 private = bytes.fromhex('$private')
 hold = bytearray(private)
-sys.exit(0 if subprocess.run(['python3', '$T/search.py', '$private', str(os.getpid())]).returncode == 1 else 1)
+sys.exit(0 if subprocess.run(['python3', '$stories/memory.py', '$private', str(os.getpid())]).returncode == 1 else 1)
 PY"
 # shellcheck disable=SC2046
-check "no nginx process holds the private value" python3 $T/search.py "$private" $(pgrep -x nginx)
+check "no nginx process holds the private value" python3 $stories/memory.py "$private" $(pgrep -x nginx)
 
 # Reload under load: no handshake fails.
 (load 8443 -s 6 -c 8 -v 1.3 >$T/reload.log 2>&1; echo $? >$T/reload.status) &

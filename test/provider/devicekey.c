@@ -83,6 +83,7 @@ void import_key(const char *name, const char *class, const uint8_t *key, size_t 
     assert_non_null(file);
     assert_int_equal(fwrite(blob, 1, len, file), len);
     assert_int_equal(fclose(file), 0);
-    snprintf(words, sizeof(words), "key import %s --wrapped --class %s --usage decrypt --force --in wrapped", name, class);
+    snprintf(words, sizeof(words), "key import %s --wrapped --class %s --usage decrypt --force --in wrapped", name,
+             class);
     tool(words);
 }
