@@ -294,7 +294,7 @@ static void test_full_notification(void **state)
     assert_int_equal(write(request->notify_fd, &full, sizeof(full)), sizeof(full));
     for (int i = 0; i < 2000; i++) {
         base->deadline_ns = in_ms(5000);
-        assert_int_equal(queue_submit_operation(request, QUEUE_EXECUTE), AZIHSM_OK);
+        assert_int_equal(queue_submit(base), AZIHSM_OK);
         assert_int_equal(queue_wait_done(request), AZIHSM_OK);
     }
     azihsm_request_release(base);
