@@ -1,11 +1,13 @@
 /*
  * Measures one operation of a key through the EVP API, whatever provider the key comes from.
  *
- * usage: bench -k KEY [-o sign|pss|raw] [-d DIGEST] [-t THREADS] [-s SECONDS] [-p PID-OF-DAEMON] [-j JOBS]
+ * usage: bench -k KEY [-o sign|pss|raw] [-d DIGEST] [-t THREADS] [-s SECONDS] [-p PID-OF-DAEMON] [-j JOBS] [-K COPIES]
  *        bench -k KEY[,TWEAK-KEY] -o CIPHER[-decrypt] -n BYTES [-t THREADS] [-s SECONDS] [-p PID-OF-DAEMON]
  * KEY is a PEM file or a URI; of a cipher a URI, or "bytes" for a key of the default provider. One key is shared by
- * all threads. Prints one line of key=value pairs: operations a second, latency percentiles in microseconds, errors,
- * and CPU microseconds an operation of this process and of the daemon.
+ * all threads; with -K it is loaded that often, and sign and pss use the copies in turn: for the device they are keys
+ * of their own. With -b the measurement begins at that CLOCK_MONOTONIC second, for processes that are to begin
+ * together; every thread has made one operation by then. Prints one line of key=value pairs: operations a second,
+ * latency percentiles in microseconds, errors, and CPU microseconds an operation of this process and of the daemon.
  */
 #include "bench_cipher.h"
 
@@ -30,8 +32,9 @@ enum { SAMPLES_MAX = 1 << 20, JOBS_MAX = 256, THREADS_MAX = 256 };
 
 struct options {
     const char *key, *op, *digest;
-    int threads, seconds, jobs, bytes;
+    int threads, seconds, jobs, bytes, copies;
     long daemon;
+    double begin;
 };
 
 struct worker {
@@ -40,8 +43,10 @@ struct worker {
     float *latency; /* microseconds */
 };
 
-static struct options opt = {.op = "sign", .digest = "SHA256", .threads = 1, .seconds = 2, .jobs = 0, .daemon = 0};
-static EVP_PKEY *key;
+static struct options opt = {
+    .op = "sign", .digest = "SHA256", .threads = 1, .seconds = 2, .jobs = 0, .copies = 1, .daemon = 0};
+static EVP_PKEY **keys;
+static atomic_uint next_key;
 static atomic_bool go, stop;
 
 static double now(void)
@@ -100,7 +105,8 @@ static int sign_once(int pss)
     size_t len = sizeof signature;
     EVP_PKEY_CTX *pctx = NULL;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    int good = ctx != NULL && EVP_DigestSignInit_ex(ctx, &pctx, opt.digest, NULL, NULL, key, NULL) > 0 &&
+    EVP_PKEY *which = keys[opt.copies > 1 ? atomic_fetch_add(&next_key, 1) % (unsigned)opt.copies : 0];
+    int good = ctx != NULL && EVP_DigestSignInit_ex(ctx, &pctx, opt.digest, NULL, NULL, which, NULL) > 0 &&
                (!pss || (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) > 0 &&
                          EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) > 0)) &&
                EVP_DigestSign(ctx, signature, &len, text, sizeof text - 1) > 0;
@@ -134,12 +140,13 @@ static void *work(void *arg)
     if (opt.bytes > 0 && (cipher = bench_cipher_new(opt.key, opt.op, opt.bytes)) == NULL)
         w->errors++;
     if (strcmp(opt.op, "raw") == 0) {
-        raw = EVP_PKEY_CTX_new(key, NULL);
+        raw = EVP_PKEY_CTX_new(keys[0], NULL);
         if (raw == NULL || EVP_PKEY_sign_init(raw) <= 0)
             w->errors++;
     }
+    w->errors += w->errors == 0 && !operate(cipher, raw);
     while (!atomic_load(&go))
-        ;
+        usleep(1000);
     while (w->errors == 0 && !atomic_load_explicit(&stop, memory_order_relaxed)) {
         double start = now();
         if (!operate(cipher, raw)) {
@@ -206,7 +213,7 @@ static void *work_async(void *arg)
     for (int i = 0; i < opt.jobs; i++)
         fibres[i].wait = ASYNC_WAIT_CTX_new();
     while (!atomic_load(&go))
-        ;
+        usleep(1000);
     for (bool draining = false, busy = true; !draining || busy;) {
         fd_set set;
         int max = -1;
@@ -268,7 +275,7 @@ static void report(struct worker *workers, double seconds, double cpu, double da
 static int parse(int argc, char **argv)
 {
     int c;
-    while ((c = getopt(argc, argv, "k:o:d:t:s:p:j:n:")) != -1) {
+    while ((c = getopt(argc, argv, "k:o:d:t:s:p:j:n:K:b:")) != -1) {
         switch (c) {
         case 'k':
             opt.key = optarg;
@@ -291,6 +298,12 @@ static int parse(int argc, char **argv)
         case 'j':
             opt.jobs = atoi(optarg);
             break;
+        case 'b':
+            opt.begin = atof(optarg);
+            break;
+        case 'K':
+            opt.copies = atoi(optarg);
+            break;
         case 'n':
             opt.bytes = atoi(optarg);
             break;
@@ -299,7 +312,7 @@ static int parse(int argc, char **argv)
         }
     }
     return opt.key != NULL && opt.threads >= 1 && opt.threads <= THREADS_MAX && opt.seconds >= 1 &&
-           opt.jobs <= JOBS_MAX && opt.bytes >= 0;
+           opt.jobs <= JOBS_MAX && opt.bytes >= 0 && opt.copies >= 1;
 }
 
 int main(int argc, char **argv)
@@ -307,15 +320,19 @@ int main(int argc, char **argv)
     static struct worker workers[THREADS_MAX];
     if (!parse(argc, argv)) {
         fprintf(stderr,
-                "usage: bench -k KEY [-o sign|pss|raw] [-d DIGEST] [-t THREADS] [-s SECONDS] [-p PID] [-j JOBS]\n"
+                "usage: bench -k KEY [-o sign|pss|raw] [-d DIGEST] [-t THREADS] [-s SECONDS] [-p PID] [-j JOBS] [-K "
+                "COPIES]\n"
                 "       bench -k KEY[,TWEAK-KEY] -o CIPHER[-decrypt] -n BYTES [-t THREADS] [-s SECONDS] [-p PID]\n");
         return 2;
     }
-    key = opt.bytes > 0 ? NULL : load_key(opt.key);
-    if (key == NULL && opt.bytes == 0) {
-        ERR_print_errors_fp(stderr);
-        fprintf(stderr, "bench: no private key in '%s'\n", opt.key);
-        return 1;
+    keys = calloc((size_t)opt.copies, sizeof(*keys));
+    for (int i = 0; opt.bytes == 0 && i < opt.copies; i++) {
+        keys[i] = load_key(opt.key);
+        if (keys[i] == NULL) {
+            ERR_print_errors_fp(stderr);
+            fprintf(stderr, "bench: no private key in '%s'\n", opt.key);
+            return 1;
+        }
     }
     if (opt.jobs > 0)
         opt.threads = 1;
@@ -323,6 +340,8 @@ int main(int argc, char **argv)
         workers[i].latency = malloc(SAMPLES_MAX * sizeof(float));
         pthread_create(&workers[i].thread, NULL, opt.jobs > 0 ? work_async : work, &workers[i]);
     }
+    while (now() < opt.begin)
+        usleep(1000);
     double cpu = own_cpu(), daemon_cpu = opt.daemon ? process_cpu(opt.daemon) : 0, start = now();
     atomic_store(&go, true);
     sleep((unsigned)opt.seconds);
@@ -336,6 +355,8 @@ int main(int argc, char **argv)
         bad |= workers[i].errors != 0;
         free(workers[i].latency);
     }
-    EVP_PKEY_free(key);
+    for (int i = 0; i < opt.copies; i++)
+        EVP_PKEY_free(keys[i]);
+    free(keys);
     return bad;
 }
