@@ -12,12 +12,14 @@
 
 void tool(const char *words)
 {
+    const char *door = getenv("AZIHSM_TEST_DOOR");
     char line[1024];
 
-    snprintf(line, sizeof(line),
-             "cd '%s' && '%s/bin/azihsm' --device 'unix:%s/azihsmd.sock' --keys '%s/keys' %s >tool.log 2>&1",
-             getenv("AZIHSM_TEST_DIR"), getenv("AZIHSM_TEST_BUILD"), getenv("AZIHSM_TEST_DIR"),
-             getenv("AZIHSM_TEST_DIR"), words);
+    snprintf(line, sizeof(line), "cd '%s' && '%s/bin/azihsm' --device %s --keys keys %s >tool.log 2>&1",
+             getenv("AZIHSM_TEST_DIR"), getenv("AZIHSM_TEST_BUILD"),
+             door == NULL || *door == '\0' ? "unix:$PWD/azihsmd.sock"
+                                           : "/dev/azihsm0 --pin-source file:$PWD/credential",
+             words);
     if (system(line) == 0)
         return;
     snprintf(line, sizeof(line), "cat '%s/tool.log' >&2", getenv("AZIHSM_TEST_DIR"));

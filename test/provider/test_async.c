@@ -2,6 +2,7 @@
  * Signing and bulk AES inside ASYNC jobs: one thread keeps many operations going, jobs are resumed early, paused jobs
  * are thrown away. Acceptance rows C-31, C-32 and the rules of its section D5.
  */
+#include "devicekey.h"
 #include "support.h"
 
 #include <fcntl.h>
@@ -249,17 +250,6 @@ struct message {
     int state, result, pauses;
 };
 
-static void generate(const char *name, const char *bits)
-{
-    char line[1024];
-
-    snprintf(line, sizeof(line),
-             "'%s/bin/azihsm' --device 'unix:%s/azihsmd.sock' --keys '%s/keys' "
-             "key generate %s --type aes --bits %s >/dev/null",
-             getenv("AZIHSM_TEST_BUILD"), getenv("AZIHSM_TEST_DIR"), getenv("AZIHSM_TEST_DIR"), name, bits);
-    assert_int_equal(system(line), 0);
-}
-
 static int encipher(void *arg)
 {
     struct message *m = *(struct message **)arg;
@@ -331,9 +321,9 @@ static void test_bulk(void **state)
     int pauses = 0;
 
     (void)state;
-    generate("gcm", "256-gcm");
-    generate("xts1", "256-xts");
-    generate("xts2", "256-xts");
+    tool("key generate gcm --type aes --bits 256-gcm");
+    tool("key generate xts1 --type aes --bits 256-xts");
+    tool("key generate xts2 --type aes --bits 256-xts");
     for (int i = 0; i < JOBS; i++) {
         plain[i] = new_message(symmetric, i % 2 == 0, false, (uint8_t)i);
         good(encipher(&plain[i]));
