@@ -348,7 +348,8 @@ static void test_bulk(void **state)
         }
     }
     control("conditions --clear");
-    assert_true(pauses > 0);
+    /* the driver works in the memory of its caller, who must not leave it: through its door bulk work blocks */
+    assert_int_equal(pauses > 0, getenv("AZIHSM_TEST_DOOR") == NULL);
     for (int i = 0; i < JOBS; i++)
         free_message(plain[i]);
 }
