@@ -1,5 +1,5 @@
 /*
- * What OpenSSL has had since 3.2 and later, for builds against older headers: numbers and function types of the
+ * What OpenSSL has got from 3.2 on, for builds against older headers: numbers and function types of the
  * dispatch only, no function of libcrypto. They are part of libcrypto's ABI and do not change. Whether the core of a
  * process knows them is asked at run time (provider_core_version): one binary serves all.
  */

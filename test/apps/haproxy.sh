@@ -9,7 +9,7 @@ mkdir -p /var/lib/haproxy
 config=$examples/haproxy/haproxy.cfg
 
 check "haproxy accepts the configuration" haproxy -c -q -f $config
-haproxy -W -f $config -p /run/haproxy.pid -D
+haproxy -W -f $config -p /run/haproxy.pid >>$T/haproxy.log 2>&1 &
 wait_for 10 port_open 9443
 worker() { pgrep -u haproxy -x haproxy | head -1; }
 wait_for 10 bash -c "pgrep -u haproxy -x haproxy"
@@ -22,12 +22,22 @@ check "RSA, TLS 1.2: 100 handshakes" load 9444 -n 100 -c 8 -v 1.2
 descriptors() { ls /proc/"$(cat /run/haproxy.pid)"/fd | wc -l; }
 kill -USR2 "$(cat /run/haproxy.pid)"; sleep 1
 fds=$(descriptors)
-(load 9443 -s 6 -c 8 -v 1.3 >$T/reload.log 2>&1; echo $? >$T/reload.status) &
-load=$!
-sleep 1
-for _ in 1 2 3; do kill -USR2 "$(cat /run/haproxy.pid)"; sleep 1; done
-wait $load
-check "three seamless reloads under load lose no handshake (C-05): $(cat $T/reload.log | tail -1)" test "$(cat $T/reload.status)" -eq 0
+reload_under_load() { # sets status and summary
+    load 9443 -s 6 -c 8 -v 1.3 >$T/reload.log 2>&1 &
+    local load=$!
+    sleep 1
+    for _ in 1 2 3; do kill -USR2 "$(cat /run/haproxy.pid)"; sleep 1; done
+    wait $load; status=$? summary=$(tail -1 $T/reload.log)
+}
+# haproxy asks the running worker for its listening sockets and waits a second for the answer. When a busy machine has not let the worker run
+# for that long, haproxy says so and takes new sockets, and who waits at the old ones is lost, whatever the key. Only then is it tried again.
+for _ in 1 2 3; do
+    : >$T/haproxy.log
+    reload_under_load
+    [ $status -ne 0 ] && grep -q 'Failed to get the sockets from the old process' $T/haproxy.log || break
+    echo "     again, because haproxy did not get its sockets: $summary"
+done
+check "three seamless reloads under load lose no handshake (C-05): $summary" test $status -eq 0
 check "the master's descriptors do not grow over reloads" test "$(descriptors)" -le $((fds + 2))
 
 kill_azihsmd

@@ -65,6 +65,7 @@ check "no descriptor is left over" wait_for 15 quiet
 (load 9543 -s 4 -c 16 -v 1.3 >$T/reload.log 2>&1; echo $? >$T/reload.status) &
 load=$!
 sleep 0.5
+# Each waits for the one before: haproxy that gets no answer from a busy worker for a second loses clients, with any key (README.md).
 newest() { pgrep -n -u haproxy -x haproxy; }
 replaced() { [ "$(newest)" != "$old" ]; }
 for _ in 1 2 3; do
