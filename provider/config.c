@@ -214,6 +214,13 @@ bool config_is_known(const char *name)
     return false;
 }
 
+void config_names(char *out, size_t size)
+{
+    int used = 0;
+    for (size_t i = 0; i < ROWS && used >= 0 && (size_t)used < size; i++)
+        used += snprintf(out + used, size - (size_t)used, "%s%s", i == 0 ? "" : ", ", rows[i].name);
+}
+
 /* The same letters with other punctuation or case, or one that begins the other: pin_source, Timeout, timeout-ms. */
 const char *config_similar(const char *name)
 {

@@ -46,5 +46,7 @@ bool config_is_known(const char *name);
 
 /* The name after which a configuration of another spelling is suggested, or NULL. */
 const char *config_similar(const char *name);
+/* All keys, comma-separated. */
+void config_names(char *out, size_t size);
 
 #endif

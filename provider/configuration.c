@@ -25,9 +25,13 @@ static const char *core_value(void *arg, const char *name)
 static void complain(struct provider *provider, const char *name)
 {
     const char *similar = config_similar(name);
+    char names[160];
+    config_names(names, sizeof(names));
     if (provider->wrong[0] == '\0')
-        snprintf(provider->wrong, sizeof(provider->wrong), "%.60s: there is no such key%s%s%s", name,
-                 similar == NULL ? "" : " (did you mean ", similar == NULL ? "" : similar, similar == NULL ? "" : "?)");
+        snprintf(provider->wrong, sizeof(provider->wrong),
+                 "%.60s: the provider's section of openssl.cnf has no such key (%s%s%s)", name,
+                 similar == NULL ? "there are " : "did you mean ", similar == NULL ? names : similar,
+                 similar == NULL ? "" : "?");
 }
 
 /* Every key of one provider's section, and of sections below it ("a.b" is how the core names their keys). */

@@ -58,11 +58,12 @@ static int pass_on(const struct decoder *decoder, struct azihsm_bytes der, OSSL_
     enum key_type type;
 
     if (keyfile_decode(der, &file, why, sizeof(why)) != KEYFILE_OK)
-        return raise_error(decoder->provider, REASON_KEY_FILE, "%s", why);
+        return raise_error(decoder->provider, REASON_KEY_FILE, "%s: restore the key file from a backup", why);
     type = keyload_type(&file);
-    keyfile_clear(&file);
-    if (type == KEY_TYPES)
+    if (type == KEY_TYPES) {
+        keyfile_clear(&file);
         return raise_error(decoder->provider, REASON_KEY_TYPE, "neither an EC nor an RSA key");
+    }
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &object),
         OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)key_type_name(type), 0),
@@ -70,7 +71,26 @@ static int pass_on(const struct decoder *decoder, struct azihsm_bytes der, OSSL_
         OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, (void *)der.data, der.len),
         OSSL_PARAM_construct_end(),
     };
-    return callback(params, arg);
+    int ok = callback(params, arg);
+    /* Why the next stage could not load it was said there, and dropped with the attempts of other decoders. */
+    if (!ok)
+        key_free(keyload_file(decoder->provider, &file, &(struct device_choice){0}));
+    keyfile_clear(&file);
+    return ok;
+}
+
+/* Whether the first block that begins at the place is a key file of ours; for one that could not be read. */
+static bool begins_ours(BIO *bio, long place)
+{
+    static const char begin[] = "-----BEGIN ", ours[] = "-----BEGIN " KEYFILE_PEM_PRIVATE "-----";
+    char text[1024];
+    int len;
+    const char *at;
+
+    if (place < 0 || BIO_seek(bio, (int)place) < 0 || (len = BIO_read(bio, text, sizeof(text))) <= 0)
+        return false;
+    at = memmem(text, (size_t)len, begin, sizeof(begin) - 1);
+    return at != NULL && (size_t)(text + len - at) >= sizeof(ours) - 1 && memcmp(at, ours, sizeof(ours) - 1) == 0;
 }
 
 /* Exactly one block is consumed: others decode what follows. */
@@ -88,8 +108,14 @@ static int pem_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK
     if (bio == NULL)
         return 0;
     ERR_set_mark();
+    long place = BIO_tell(bio);
     int found = PEM_read_bio(bio, &name, &header, &der, &len);
+    bool cut = !found && begins_ours(bio, place);
     ERR_pop_to_mark();
+    if (cut)
+        ok = raise_error(decoder->provider, REASON_KEY_FILE,
+                         "it is cut off or damaged, and does not end with -----END " KEYFILE_PEM_PRIVATE
+                         "-----: restore the key file from a backup");
     if (found && strcmp(name, KEYFILE_PEM_PRIVATE) == 0)
         ok = pass_on(decoder, (struct azihsm_bytes){der, (size_t)len}, callback, arg);
     OPENSSL_free(name);
@@ -153,7 +179,7 @@ static int decode_object(const struct decoder *decoder, struct azihsm_bytes der,
         key = keyload_file(decoder->provider, &file, &(struct device_choice){0});
     keyfile_clear(&file);
     if (result == KEYFILE_BAD || result == KEYFILE_FAILED)
-        return raise_error(decoder->provider, REASON_KEY_FILE, "%s", why);
+        return raise_error(decoder->provider, REASON_KEY_FILE, "%s: restore the key file from a backup", why);
     if (!mine)
         return 1;
     int ok = key != NULL && keyload_deliver(key, callback, arg);
@@ -205,7 +231,8 @@ static int decoder_export(void *ctx, const void *reference, size_t size, OSSL_CA
 {
     const struct decoder *decoder = ctx;
     (void)reference, (void)size, (void)callback, (void)arg;
-    return raise_error(decoder->provider, REASON_NOT_EXPORTABLE, "to another provider");
+    return raise_error(decoder->provider, REASON_NOT_EXPORTABLE,
+                       "to another provider: ask for no property that excludes azihsm");
 }
 
 static void *ec_new(void *provctx)

@@ -5,6 +5,7 @@
 #include "algorithms.h"
 #include "keyload.h"
 
+#include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -90,6 +91,14 @@ static int write_out(const struct encoder *encoder, OSSL_CORE_BIO *out, const vo
     size_t written = 0;
     BIO *bio = provider_bio(encoder->provider, out);
     int ok = bio != NULL && BIO_write_ex(bio, data, len, &written) && written == len;
+    /*
+     * A full disk shows when the buffer of a file is written, and programs close files without looking. Only PEM: a
+     * filter under DER (base64) may take a flush for the end.
+     */
+    if (ok && strcmp(encoder->kind->output, "PEM") == 0)
+        ok = BIO_flush(bio) > 0;
+    if (bio != NULL && !ok)
+        raise_error(encoder->provider, REASON_FILE, "the key could not be written: %s", strerror(errno));
     BIO_free(bio);
     return ok;
 }

@@ -10,6 +10,7 @@
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/decoder.h>
+#include <openssl/err.h>
 #include <openssl/params.h>
 #include <stdio.h>
 #include <strings.h>
@@ -136,17 +137,21 @@ static EVP_PKEY *read_software_key(struct gen *gen)
     }
     p = data;
     left = len;
+    ERR_set_mark();
     decoder = OSSL_DECODER_CTX_new_for_pkey(&software, NULL, NULL, type, EVP_PKEY_KEYPAIR,
                                             provider_libctx(gen->provider), NULL);
     if (decoder == NULL || !OSSL_DECODER_from_data(decoder, &p, &left) ||
         !(EVP_PKEY_is_a(software, key_type_name(gen->type)) || (type == NULL && EVP_PKEY_is_a(software, "RSA")))) {
-        raise_error(
-            gen->provider, REASON_KEY_FILE,
-            "%.120s: not a plain %s private key in PEM or DER (azihsm key import reads encrypted ones and PKCS#12)",
-            gen->options.input_key, key_type_name(gen->type));
+        ERR_pop_to_mark(); /* the core's words say less */
+        raise_error(gen->provider, REASON_KEY_FILE,
+                    "%.120s: not a plain %s private key in PEM or DER: the device takes EC keys on P-256, P-384, P-521 "
+                    "and RSA keys of 2048, 3072, 4096 bits, and -algorithm must be that of the key (azihsm key import "
+                    "reads encrypted ones and PKCS#12)",
+                    gen->options.input_key, key_type_name(gen->type));
         EVP_PKEY_free(software);
         software = NULL;
-    }
+    } else
+        ERR_pop_to_mark();
     if (software != NULL)
         warn_of_readers(gen);
     OSSL_DECODER_CTX_free(decoder);

@@ -206,8 +206,11 @@ bool key_permits(const struct key *key, enum azihsm_usage usage)
 
 int key_check_private(const struct key *key, enum azihsm_usage usage)
 {
-    static const char *const verbs[] = {
-        [AZIHSM_USAGE_SIGN] = "sign", [AZIHSM_USAGE_DECRYPT] = "decrypt", [AZIHSM_USAGE_DERIVE] = "derive"};
+    static const struct {
+        const char *verb, *option;
+    } uses[] = {[AZIHSM_USAGE_SIGN] = {"sign", "digitalSignature"},
+                [AZIHSM_USAGE_DECRYPT] = {"decrypt", "keyEncipherment"},
+                [AZIHSM_USAGE_DERIVE] = {"derive", "keyAgreement"}};
     if (!key_has(key, OSSL_KEYMGMT_SELECT_PRIVATE_KEY))
         return raise_error(key->provider, REASON_MISSING_PRIVATE, "%s key", key_type_name(key->type));
     if (!key->is_device)
@@ -218,7 +221,9 @@ int key_check_private(const struct key *key, enum azihsm_usage usage)
         return raise_error(key->provider, REASON_DEVICE, "%s", key->broken);
     if (key_permits(key, usage))
         return 1;
-    return raise_error(key->provider, REASON_KEY_USAGE, "the key was made for another use than to %s", verbs[usage]);
+    return raise_error(key->provider, REASON_KEY_USAGE,
+                       "this key of the device was not made to %s: make or import a key with azihsm.key_usage:%s",
+                       uses[usage].verb, uses[usage].option);
 }
 
 int key_check_public(const struct key *key)

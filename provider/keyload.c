@@ -143,8 +143,10 @@ struct key *keyload_file(struct provider *provider, const struct keyfile *file, 
     struct device_keys device = {0};
     char broken[256];
 
-    if (inner == NULL)
+    if (inner == NULL) {
+        raise_error(provider, REASON_KEY_FILE, "the public key in it is damaged: restore the key file from a backup");
         return NULL;
+    }
     int len = device_spki(provider, file, inner, &converted);
     if (len > 0)
         device = file_keys(provider, file,
@@ -152,7 +154,7 @@ struct key *keyload_file(struct provider *provider, const struct keyfile *file, 
                            &err);
     OPENSSL_free(converted);
     if (len <= 0 || err.rc == AZIHSM_E_DECODE || err.rc == AZIHSM_E_NO_MEMORY) {
-        raise_error(provider, REASON_KEY_FILE, "%s", err.text);
+        raise_error(provider, REASON_KEY_FILE, "%s: restore the key file from a backup", err.text);
         EVP_PKEY_free(inner);
         return NULL;
     }

@@ -201,7 +201,10 @@ int keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *callback, void *
 {
     const struct key *key = keydata;
     if (key_is_device(key) && (selection & PRIVATE) != 0)
-        return raise_error(key_provider(key), REASON_NOT_EXPORTABLE, "%s key", key_type_name(key_type(key)));
+        return raise_error(
+            key_provider(key), REASON_NOT_EXPORTABLE,
+            "%s key: only the device can use it: use the key file itself, which openssl pkey -in FILE -out FILE copies",
+            key_type_name(key_type(key)));
     if (key_inner(key) == NULL)
         return 0;
     return EVP_PKEY_export(key_inner(key), selection, callback, arg);

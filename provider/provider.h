@@ -84,6 +84,12 @@ enum reason {
     REASON_NO_MEMORY,
     REASON_DECRYPT, /* OAEP check failed */
     REASON_UNSUPPORTED,
+    /* raise_device chooses one of these by what happened, else REASON_DEVICE */
+    REASON_DEVICE_AWAY,
+    REASON_DEVICE_REFUSES,
+    REASON_DEVICE_TIMEOUT,
+    REASON_DEVICE_FULL,
+    REASON_DEVICE_FOREIGN_KEY,
 };
 
 /* Raises reason with data; format may be NULL. Always returns 0, so `return raise_error(...)` reads well. */

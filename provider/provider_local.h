@@ -31,7 +31,7 @@ struct provider {
     EVP_KEYMGMT *host_keymgmt[3]; /* by enum key_type */
     struct keymgmt_tables *tables;
     struct config config;
-    char wrong[256]; /* the configuration's error, "" when it is good */
+    char wrong[320]; /* the configuration's error, "" when it is good */
     struct azihsm_client *client;
     unsigned core_version;
     int trace_fd; /* -1 until the first line */

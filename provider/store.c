@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 enum { PATH_SIZE = 1024 };
 
@@ -54,7 +55,9 @@ static int list_begin(struct store *store)
     if (store->count >= 0)
         return 1;
     store->count = 0;
-    return raise_error(store->provider, REASON_FILE, "key directory %.100s: %s", directory, strerror(errno));
+    return raise_error(store->provider, REASON_FILE, "key directory %.100s: %s: %s", directory, strerror(errno),
+                       errno == EACCES ? "let this user's group read it, or set 'keys' in openssl.cnf"
+                                       : "make it, or set 'keys' in openssl.cnf");
 }
 
 typedef bool uri_parser(const char *text, struct uri *uri, char *why, size_t why_size);
@@ -201,6 +204,16 @@ static int path_of(const struct store *store, char path[PATH_SIZE])
     return fits ? 1 : raise_error(store->provider, REASON_FILE, "the path is too long");
 }
 
+/* After a file could not be read. */
+static const char *what_to_do(const char *path, bool named)
+{
+    if (access(path, R_OK) == 0)
+        return "";
+    if (errno == EACCES)
+        return ": let this user read it (chmod, chgrp), and enter its directory";
+    return errno == ENOENT && named ? ": 'openssl storeutl azihsm:' lists the keys that there are" : "";
+}
+
 static struct key *key_of_file(struct store *store, const struct device_choice *choice)
 {
     char path[PATH_SIZE], why[200] = "";
@@ -211,7 +224,7 @@ static struct key *key_of_file(struct store *store, const struct device_choice *
     if (!path_of(store, path))
         return NULL;
     if (keyfile_read(path, &data, &len, why, sizeof(why)) != KEYFILE_OK) {
-        raise_error(store->provider, REASON_FILE, "%s", why);
+        raise_error(store->provider, REASON_FILE, "%s%s", why, what_to_do(path, store->uri.kind == URI_NAME));
         return NULL;
     }
     key = key_of_bytes(store, (struct azihsm_bytes){data, len}, path, choice);

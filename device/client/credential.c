@@ -30,12 +30,15 @@ static azihsm_rc credential_check(const char *path, int fd, struct azihsm_error 
     if (!S_ISREG(st.st_mode))
         return azihsm_error_set(err, AZIHSM_E_PERMISSION, "credential file %s is not a regular file", path);
     if (st.st_uid != 0 && st.st_uid != geteuid())
-        return azihsm_error_set(err, AZIHSM_E_PERMISSION, "credential file %s belongs to another user (uid %u)", path,
-                                (unsigned)st.st_uid);
-    if ((st.st_mode & (S_IWGRP | S_IRWXO)) != 0)
-        return azihsm_error_set(err, AZIHSM_E_PERMISSION,
-                                "credential file %s is accessible by others (mode %03o): chmod 600 it", path,
-                                (unsigned)st.st_mode & 0777);
+        return azihsm_error_set(
+            err, AZIHSM_E_PERMISSION,
+            "credential file %s belongs to another user (uid %u): it must be root's or this user's own (chown)", path,
+            (unsigned)st.st_uid);
+    /* A group may read what root has given it to read; what a user calls his own is his alone. */
+    if ((st.st_mode & (st.st_uid == 0 ? S_IWGRP | S_IRWXO : S_IRWXG | S_IRWXO)) != 0)
+        return azihsm_error_set(
+            err, AZIHSM_E_PERMISSION, "credential file %s is accessible by others (mode %03o): chmod 600 it%s", path,
+            (unsigned)st.st_mode & 0777, st.st_uid == 0 ? ", or 640 with the group of those who shall use it" : "");
     return AZIHSM_OK;
 }
 
@@ -47,8 +50,10 @@ static azihsm_rc credential_slurp(const char *path, char text[CREDENTIAL_FILE_MA
     azihsm_rc rc;
 
     if (fd < 0)
-        return azihsm_error_set(err, errno == EACCES ? AZIHSM_E_PERMISSION : AZIHSM_E_IO, "credential file %s: %s",
-                                path, strerror(errno));
+        return azihsm_error_set(
+            err, errno == EACCES ? AZIHSM_E_PERMISSION : AZIHSM_E_IO,
+            "credential file %s: %s: correct 'pin-source', or have the file written (azihsm credential --out FILE)",
+            path, strerror(errno));
     rc = credential_check(path, fd, err);
     for (*len = 0; rc == AZIHSM_OK && *len < CREDENTIAL_FILE_MAX; *len += (size_t)got) {
         got = read(fd, text + *len, CREDENTIAL_FILE_MAX - *len);
@@ -138,7 +143,7 @@ static azihsm_rc credential_parse(const char *path, const char *text, size_t len
         if (line_len > 0 && *line != '#' && !credential_line(line, line_len, &seen, out))
             return azihsm_error_set(err, AZIHSM_E_DECODE,
                                     "credential file %s, line %u: want \"id\" or \"pin\" = %d hex"
-                                    " digits, each once",
+                                    " digits, each once; have it written anew (azihsm credential --out FILE)",
                                     path, number, 2 * AZIHSM_CREDENTIAL_SIZE);
         text += step;
         len -= step;

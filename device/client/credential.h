@@ -13,8 +13,8 @@
 enum { CREDENTIAL_SIZE = 2 * AZIHSM_CREDENTIAL_SIZE };
 
 /*
- * Refused (AZIHSM_E_PERMISSION) unless it is a regular file of root or of the reading user that nobody else may write
- * and "others" may not read. AZIHSM_E_IO, AZIHSM_E_DECODE (names the line). The caller cleanses out.
+ * Refused (AZIHSM_E_PERMISSION) unless it is a regular file of root, which a group may read, or of the reading user,
+ * which nobody else may touch. AZIHSM_E_IO, AZIHSM_E_DECODE (names the line). The caller cleanses out.
  */
 azihsm_rc azihsm_credential_read(const char *path, uint8_t out[CREDENTIAL_SIZE], struct azihsm_error *err);
 

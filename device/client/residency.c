@@ -148,7 +148,10 @@ static azihsm_rc open_named(struct operation *operation, struct azihsm_key *key,
         if (rc == AZIHSM_OK && key->kind == 0)
             key->kind = response.key_kind;
     } else if (rc == AZIHSM_STATUS_KEY_NOT_FOUND) {
-        operation_fail(operation, rc, "the device has no key named 0x%x", key->tag);
+        operation_fail(operation, rc,
+                       "the device has no key with tag 0x%x: it was never made, or is gone since a restart or reset of "
+                       "the device; load the key from its file",
+                       key->tag);
     }
     call_end(operation, &exchange);
     return rc;

@@ -58,7 +58,10 @@ static azihsm_rc state_dir_lock(struct state_dir *dir, struct azihsm_error *err)
         return AZIHSM_OK;
     if (errno != EWOULDBLOCK)
         return state_error(err, dir, "lock", "flock");
-    return azihsm_error_set(err, AZIHSM_E_BUSY, "another process uses the state directory %s", dir->path);
+    return azihsm_error_set(err, AZIHSM_E_BUSY,
+                            "another process uses the state directory %s: stop that azihsmd (azihsm stop), or give "
+                            "this one another --state-dir",
+                            dir->path);
 }
 
 azihsm_rc state_dir_open(const char *path, struct state_dir **out, struct azihsm_error *err)
@@ -184,10 +187,11 @@ static ssize_t state_read_all(int fd, uint8_t *buf, size_t cap)
 
 static azihsm_rc state_damaged(struct azihsm_error *err, const struct state_dir *dir, const char *name)
 {
-    return azihsm_error_set(err, AZIHSM_E_DECODE,
-                            "%s/%s is empty, damaged or of another version: restore it from a backup; it is left as it "
-                            "is, because without it no existing key can be used",
-                            dir->path, name);
+    return azihsm_error_set(
+        err, AZIHSM_E_DECODE,
+        "%s/%s is empty, damaged or of another version: restore it from a backup (azihsm restore); it is left as it "
+        "is, because without it no existing key can be used",
+        dir->path, name);
 }
 
 static azihsm_rc state_read_fd(struct state_dir *dir, const char *name, int fd, uint8_t *buf, size_t cap, size_t *len,

@@ -136,7 +136,10 @@ azihsm_rc listen_unix(const char *path, mode_t mode, int *out, struct azihsm_err
         return azihsm_error_set(err, AZIHSM_E_CONFIG, "socket path %s is longer than %zu characters", path,
                                 sizeof(address.sun_path) - 1);
     if (listen_is_alive(&address))
-        return azihsm_error_set(err, AZIHSM_E_BUSY, "another azihsmd listens on %s", path);
+        return azihsm_error_set(err, AZIHSM_E_BUSY,
+                                "another azihsmd listens on %s: stop that one (azihsm stop), or give this one a "
+                                "--socket and a --state-dir of its own",
+                                path);
     listen_make_directory(path);
     if (unlink(path) != 0 && errno != ENOENT)
         return azihsm_error_set(err, AZIHSM_E_IO, "%s: cannot replace the old socket: %s", path, strerror(errno));

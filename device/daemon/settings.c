@@ -109,7 +109,8 @@ azihsm_rc setting_apply(const struct setting *table, void *base, const char *key
         setting_expected(row, expected, sizeof(expected));
         return azihsm_error_set(err, AZIHSM_E_CONFIG, "%s: %s must be %s", where, key, expected);
     }
-    return azihsm_error_set(err, AZIHSM_E_CONFIG, "%s: unknown key \"%s\"", where, key);
+    return azihsm_error_set(err, AZIHSM_E_CONFIG, "%s: unknown key \"%s\": azihsmd(8) lists the keys of each section",
+                            where, key);
 }
 
 /* ---- lines ---- */

@@ -49,10 +49,11 @@ static const struct rc_text hints[] = {
     {AZIHSM_E_NOT_OWNER, "a device handle does not survive fork; open one in the process that uses it"},
     {AZIHSM_E_LOST, "the daemon or driver stopped while the operation ran; see its log, then repeat the operation"},
     {AZIHSM_E_TIMEOUT, "the device did not answer in time; raise 'timeout' or look at the load with 'azihsm status'"},
-    {AZIHSM_E_BUSY, "sessions or key slots are used up; close unused sessions or raise 'timeout'"},
+    {AZIHSM_E_BUSY, "sessions or key slots are used up; end programs that hold them, or raise 'timeout'"},
     {AZIHSM_E_ABORTED, "the device was being reset; repeat the operation"},
     {AZIHSM_E_NOT_READY, "the device is still starting or recovering; repeat the operation shortly"},
-    {AZIHSM_E_MISMATCH, "the key file does not belong to this device or was altered; compare it with 'azihsm list'"},
+    {AZIHSM_E_MISMATCH,
+     "the key file does not belong to this device or was altered; compare it with 'azihsm key show FILE'"},
     {AZIHSM_E_REFUSED,
      "the configuration forbids this; see the documentation of 'import', 'rsa-generate' and 'symmetric'"},
     {AZIHSM_STATUS_UNSUPPORTED_CMD, "this device does not know the command; an extension needs azihsmd"},
@@ -63,7 +64,8 @@ static const struct rc_text hints[] = {
     {AZIHSM_STATUS_SESSION_NOT_FOUND, "the session was closed or the device was reset; open a new session"},
     {AZIHSM_STATUS_SESSION_NEEDS_RENEGOTIATION,
      "the device was reset or migrated; reopen the session and repeat the operation"},
-    {AZIHSM_STATUS_INVALID_APP_CREDENTIALS, "the id or PIN is wrong; check 'pin-source'"},
+    {AZIHSM_STATUS_INVALID_APP_CREDENTIALS,
+     "the id or PIN is wrong; have the file that 'pin-source' names written anew (azihsm credential --out FILE)"},
     {AZIHSM_STATUS_PIN_DECRYPTION_FAILED,
      "the credential arrived damaged or for another device; check that nothing sits between client and device"},
     {AZIHSM_STATUS_LOGIN_FAILED, "too many wrong PINs; wait until the lockout ends, then check 'pin-source'"},
@@ -85,19 +87,25 @@ static const struct rc_text hints[] = {
     {AZIHSM_STATUS_NONCE_MISMATCH, "another client logged in at the same moment; repeat the operation"},
     {AZIHSM_STATUS_FUNCTION_NOT_ENABLED, "the partition is disabled; enable it on the host of this machine"},
     {AZIHSM_STATUS_PARTITION_NOT_ENABLED, "the partition is disabled; enable it on the host of this machine"},
-    {AZIHSM_STATUS_KEY_NOT_FOUND, "the key is not in the device, or the tag names none; load it again from its file"},
+    {AZIHSM_STATUS_KEY_NOT_FOUND, "the key is not in the device, or the tag names none; named keys are gone after a "
+                                  "restart or reset of the device: load the key from its file"},
     {AZIHSM_STATUS_APP_NOT_FOUND, "the key belongs to another credential"},
-    {AZIHSM_STATUS_KEY_TAG_ALREADY_EXISTS, "the tag is taken; choose another or delete the key that has it"},
+    {AZIHSM_STATUS_KEY_TAG_ALREADY_EXISTS, "another key has this azihsm.tag; choose another tag, or use that key "
+                                           "(azihsm:?tag=NUMBER) or delete it (azihsm key delete)"},
     {AZIHSM_STATUS_INVALID_PERMISSIONS,
      "the key was made for another usage; make or import one with azihsm.key_usage for this operation"},
     {AZIHSM_STATUS_INVALID_KEY_TYPE, "the key is of a kind that cannot do this operation"},
-    {AZIHSM_STATUS_MASKED_KEY_DECODE_FAILED, "the key file is damaged or was made by another device or partition; "
-                                             "restore the state directory it was made with"},
+    {AZIHSM_STATUS_MASKED_KEY_DECODE_FAILED,
+     "the key file is damaged or was made by another device or partition; "
+     "restore the key file, or the state directory it was made with (azihsm restore), "
+     "or set 'partition'"},
     {AZIHSM_STATUS_MASKED_KEY_INVALID_LENGTH, "the key file is damaged"},
     {AZIHSM_STATUS_UNMASK_UNWRAPPING_KEY_NOT_ALLOWED,
      "this is the device's unwrapping key, which is given back when provisioning and not as a key"},
-    {AZIHSM_STATUS_REACHED_MAX_KEYS, "the device holds as many keys as it can; delete unused ones"},
-    {AZIHSM_STATUS_NOT_ENOUGH_SPACE, "the device's key memory is full; delete unused keys"},
+    {AZIHSM_STATUS_REACHED_MAX_KEYS, "the device holds as many keys as it can; end programs that hold keys, delete "
+                                     "named keys that nobody uses, or raise 'tables' in azihsmd.conf"},
+    {AZIHSM_STATUS_NOT_ENOUGH_SPACE, "the device's key memory is full; end programs that hold keys, delete named keys "
+                                     "that nobody uses, or raise 'tables' in azihsmd.conf"},
     {AZIHSM_STATUS_REACHED_MAX_AES_BULK_KEYS, "all slots for bulk AES keys are in use; delete unused ones"},
     {AZIHSM_STATUS_CANNOT_DELETE_INTERNAL_KEYS, "keys of the device itself cannot be deleted"},
     {AZIHSM_STATUS_CANNOT_DELETE_KEY_IN_USE, "wait until operations with this key have ended, then delete it"},
@@ -118,6 +126,7 @@ static const struct rc_text hints[] = {
     {AZIHSM_STATUS_RSA_UNWRAP_AES_UNWRAP_FAILED, "the wrapped blob is damaged; wrap the key again"},
     {AZIHSM_STATUS_AES_GCM_DECRYPT_TAG_DOES_NOT_MATCH,
      "the data, the additional data, the IV or the tag was altered, or the key is another one"},
+    {AZIHSM_STATUS_RSA_INVALID_KEY_LENGTH, "the device takes RSA keys of 2048, 3072 and 4096 bits"},
     {AZIHSM_STATUS_RSA_DECRYPT_FAILED, "the input does not fit the modulus of the key"},
 };
 

@@ -122,12 +122,17 @@ azihsm_rc control_ask(struct tool *tool, const struct cbor_writer *request, stru
     if (out->buf == NULL || request->failed)
         return azihsm_error_set(&tool->err, AZIHSM_E_NO_MEMORY, "the request does not fit");
     if (!control_path(tool, path, sizeof(path)))
-        return azihsm_error_set(&tool->err, AZIHSM_E_CONFIG, "no control socket: neither %s nor a user's directory",
+        return azihsm_error_set(&tool->err, AZIHSM_E_CONFIG,
+                                "no control socket: neither %s nor a user's directory exists: start azihsmd, or name a "
+                                "socket with --control",
                                 ENDPOINT_SYSTEM_DIRECTORY);
     fd = control_connect(path);
     if (fd < 0)
         return azihsm_error_set(&tool->err, errno == EACCES ? AZIHSM_E_PERMISSION : AZIHSM_E_NO_DEVICE,
-                                "control socket %s: %s", path, strerror(errno));
+                                "control socket %s: %s: %s", path, strerror(errno),
+                                errno == EACCES
+                                    ? "only root and the user azihsmd runs as may ask"
+                                    : "start azihsmd (systemctl start azihsmd), or name another socket with --control");
     rc = control_exchange(tool, path, fd, request, out);
     close(fd);
     return rc == AZIHSM_OK ? control_verdict(tool, out) : rc;

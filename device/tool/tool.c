@@ -51,13 +51,13 @@ static int tool_status(azihsm_rc rc)
 
 int tool_fail(struct tool *tool, azihsm_rc rc)
 {
-    /* Hints about configuration speak of the provider's. */
-    const char *hint = rc == AZIHSM_E_CONFIG ? NULL : azihsm_rc_hint(rc);
-    const char *text = tool->err.text[0] != '\0' ? tool->err.text : azihsm_rc_name(rc);
+    const char *hint = azihsm_rc_hint(rc);
 
-    tool_complain(0, "%s", text);
-    if (hint != NULL && strstr(text, hint) == NULL)
-        fprintf(stderr, "        %s\n", hint);
+    /* A text says itself what to do; the hint is for what has none. */
+    if (tool->err.text[0] != '\0')
+        tool_complain(0, "%s", tool->err.text);
+    else
+        tool_complain(0, "%s%s%s", azihsm_rc_name(rc), hint != NULL ? ": " : "", hint != NULL ? hint : "");
     return tool_status(rc);
 }
 
@@ -83,7 +83,7 @@ static int tool_take_option(const struct tool_option *own, const struct tool_opt
     if (option == NULL)
         option = tool_find_option(global, name, len);
     if (option == NULL)
-        return tool_complain(TOOL_USAGE, "unknown option --%.*s", (int)len, name);
+        return tool_complain(TOOL_USAGE, "unknown option --%.*s (azihsm help %s)", (int)len, name, argv[0]);
     if (option->flag != NULL) {
         *option->flag = true;
         return equals == NULL ? TOOL_OK : tool_complain(TOOL_USAGE, "--%s takes no value", option->name);

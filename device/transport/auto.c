@@ -60,7 +60,7 @@ static azihsm_rc choose(struct auto_endpoint *endpoint, struct azihsm_endpoint *
     find_device(endpoint, address, sizeof(address), &own_daemon);
     if (address[0] == '\0')
         return azihsm_error_set(err, AZIHSM_E_NO_DEVICE,
-                                "no device: neither %s nor %s nor a user's socket directory exists; start azihsmd "
+                                "neither %s nor %s nor a user's socket directory exists; start azihsmd "
                                 "(systemctl start azihsmd, or azihsmd --user)",
                                 kernel_node, ENDPOINT_SYSTEM_DIRECTORY);
     if (own_daemon) {

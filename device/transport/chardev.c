@@ -39,11 +39,13 @@ static azihsm_rc open_error(const char *path, int error, struct azihsm_error *er
     case ENOENT:
     case ENXIO:
     case ENODEV:
-        return azihsm_error_set(err, AZIHSM_E_NO_DEVICE, "%s: no such device (is the driver loaded?)", path);
+        return azihsm_error_set(err, AZIHSM_E_NO_DEVICE,
+                                "%s: no such device: load its driver, or set device = auto and start azihsmd", path);
     case EACCES:
     case EPERM:
-        return azihsm_error_set(err, AZIHSM_E_PERMISSION, "%s: permission denied (give this user access to the node)",
-                                path);
+        return azihsm_error_set(
+            err, AZIHSM_E_PERMISSION,
+            "%s: permission denied: give this user access to the node (chgrp, chmod g+rw, or a udev rule)", path);
     case ENOMEM:
         return azihsm_error_set(err, AZIHSM_E_NO_MEMORY, "%s: out of memory", path);
     default:

@@ -76,8 +76,9 @@ static azihsm_rc connect_error(const struct queue_endpoint *endpoint, int error,
 {
     if (error == EACCES || error == EPERM)
         return azihsm_error_set(err, AZIHSM_E_PERMISSION,
-                                "no permission to connect to %s: check the mode of the socket and its directories",
-                                endpoint->path);
+                                "uid %lu has no permission to connect to %s: check the mode of the socket (socket-mode "
+                                "in azihsmd.conf) and of its directories",
+                                (unsigned long)geteuid(), endpoint->path);
     if (error == ETIMEDOUT)
         return azihsm_error_set(err, AZIHSM_E_TIMEOUT, "azihsmd does not accept connections on %s", endpoint->path);
     return azihsm_error_set(err, AZIHSM_E_NO_DEVICE,
@@ -120,18 +121,31 @@ static azihsm_rc welcome_error(const struct queue_endpoint *endpoint, azihsm_rc 
 {
     switch (rc) {
     case AZIHSM_E_PERMISSION:
-        return azihsm_error_set(err, rc, "azihsmd on %s refuses this user the partition \"%s\": see azihsmd.conf",
-                                endpoint->path, endpoint->partition);
+        return azihsm_error_set(err, rc,
+                                "azihsmd on %s refuses uid %lu the partition \"%s\": add the user to allow-users (or "
+                                "its group to allow-groups) of [partition %s] in azihsmd.conf, then reload azihsmd",
+                                endpoint->path, (unsigned long)geteuid(), endpoint->partition, endpoint->partition);
     case AZIHSM_E_NO_DEVICE:
-        return azihsm_error_set(err, rc, "azihsmd on %s has no partition \"%s\"", endpoint->path, endpoint->partition);
+        return azihsm_error_set(err, rc,
+                                "azihsmd on %s has no partition \"%s\": correct 'partition', or add [partition %s] to "
+                                "azihsmd.conf and restart azihsmd",
+                                endpoint->path, endpoint->partition, endpoint->partition);
     case AZIHSM_E_BUSY:
-        return azihsm_error_set(err, rc, "azihsmd on %s has too many connections", endpoint->path);
+        return azihsm_error_set(err, rc,
+                                "azihsmd on %s has too many connections: close some, or raise connections or "
+                                "connections-per-user in azihsmd.conf",
+                                endpoint->path);
     case AZIHSM_E_PROTOCOL:
     case AZIHSM_E_UNSUPPORTED:
-        return azihsm_error_set(err, rc, "%s: what listens there does not speak this version of the protocol",
+        return azihsm_error_set(err, rc,
+                                "%s: what listens there does not speak this version of the protocol: install the same "
+                                "version of azihsm and azihsmd, and restart azihsmd",
                                 endpoint->path);
     case AZIHSM_E_TIMEOUT:
-        return azihsm_error_set(err, rc, "azihsmd on %s did not answer in time", endpoint->path);
+        return azihsm_error_set(
+            err, rc,
+            "azihsmd on %s did not answer in time: look at it with 'azihsm status' and in its log, or raise 'timeout'",
+            endpoint->path);
     default:
         return azihsm_error_set(err, rc, "azihsmd on %s: %s", endpoint->path, azihsm_rc_name(rc));
     }

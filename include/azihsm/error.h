@@ -9,7 +9,7 @@
 
 struct azihsm_error {
     azihsm_rc rc;
-    char text[240];
+    char text[480];
 };
 
 /* Fills *err (if not NULL) with a formatted text, truncated when too long, and returns rc. */

@@ -72,9 +72,9 @@ static void test_wrong(void **state)
     } cases[] = {
         {"timeout = soon", "azihsm: configuration: timeout = soon"},
         {"import = maybe", "azihsm: configuration: import = maybe"},
-        {"pin_source = file:/etc/pin",
-         "azihsm: configuration: pin_source: there is no such key (did you mean pin-source?)"},
-        {"colour = red", "azihsm: configuration: colour: there is no such key"},
+        {"pin_source = file:/etc/pin", "azihsm: configuration: pin_source: the provider's section of openssl.cnf has "
+                                       "no such key (did you mean pin-source?)"},
+        {"colour = red", "azihsm: configuration: colour: the provider's section of openssl.cnf has no such key"},
         {"log = section\n[section]\nlevel = 3", "azihsm: configuration: log"},
     };
 
@@ -88,9 +88,9 @@ static void test_wrong(void **state)
         assert_int_equal(run(cases[i].extra, true, "openssl dgst -sign soft.pem -out case.sig case.cnf"), 0);
         assert_int_equal(run(cases[i].extra, true, "openssl pkey -in case.pem -pubout"), 0); /* public work goes on */
         assert_int_not_equal(run(cases[i].extra, true, "openssl dgst -sign case.pem -out case.sig case.cnf"), 0);
-        assert_int_equal(times("configuration error"), 1);
+        assert_int_equal(times("wrong configuration of azihsm"), 1);
         assert_int_not_equal(run(cases[i].extra, true, "openssl genpkey -propquery provider=azihsm -algorithm RSA"), 0);
-        assert_int_equal(times("configuration error"), 1);
+        assert_int_equal(times("wrong configuration of azihsm"), 1);
     }
 }
 
