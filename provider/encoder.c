@@ -106,11 +106,17 @@ static int write_out(const struct encoder *encoder, OSSL_CORE_BIO *out, const vo
 static int encode_inner(const struct encoder *encoder, OSSL_CORE_BIO *out, const struct key *key, int selection,
                         OSSL_PASSPHRASE_CALLBACK *callback, void *arg)
 {
+    /* genpkey asks for the private half of what it made; of the unwrapping key there is only the other one */
+    const char *structure = encoder->kind->structure;
+    if (key_is_unwrapping(key)) {
+        selection = PUBLIC;
+        structure = structure == NULL ? NULL : "SubjectPublicKeyInfo";
+    }
     unsigned char *data = NULL;
     size_t len = 0;
     int ok = 0;
     OSSL_ENCODER_CTX *ctx =
-        OSSL_ENCODER_CTX_new_for_pkey(key_inner(key), selection, encoder->kind->output, encoder->kind->structure, NULL);
+        OSSL_ENCODER_CTX_new_for_pkey(key_inner(key), selection, encoder->kind->output, structure, NULL);
     if (ctx == NULL)
         return 0;
     if (encoder->cipher != NULL && !OSSL_ENCODER_CTX_set_cipher(ctx, encoder->cipher, NULL))

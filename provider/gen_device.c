@@ -12,6 +12,7 @@
 #include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -215,6 +216,33 @@ static int write_files(struct gen *gen, const struct key *key)
     return gen->options.name == NULL || write_named(gen, key);
 }
 
+/* azihsm.key_usage:keyWrapping: what another machine wraps keys to. Its private half never was anything but the
+ * device's. */
+static struct key *unwrapping_key(struct gen *gen, struct azihsm_client *client)
+{
+    uint8_t der[AZIHSM_PUB_KEY_MAX];
+    const unsigned char *p = der;
+    struct azihsm_error err = {0};
+    struct key *key = key_new(gen->provider, gen->type);
+    EVP_PKEY *public;
+    size_t len = 0;
+
+    if (key == NULL)
+        return NULL;
+    if (azihsm_client_unwrapping_key(client, der, sizeof(der), &len, &err) != AZIHSM_OK) {
+        raise_device(gen->provider, &err, "the unwrapping key");
+        key_free(key);
+        return NULL;
+    }
+    public = d2i_PUBKEY_ex(NULL, &p, (long)len, provider_libctx(gen->provider), NULL);
+    if (public != NULL && key_set_inner(key, public)) {
+        key_set_unwrapping(key);
+        return key;
+    }
+    key_free(key);
+    return NULL;
+}
+
 struct key *gen_in_device(struct gen *gen)
 {
     OSSL_PARAM restrictions[6];
@@ -226,6 +254,8 @@ struct key *gen_in_device(struct gen *gen)
 
     if (!genoptions_check(gen->provider, &gen->options, gen->type) || !provider_client(gen->provider, &client))
         return NULL;
+    if (gen->options.unwrapping)
+        return unwrapping_key(gen, client);
     if (gen->options.input_key != NULL)
         ok = import_file(gen, &device);
     else

@@ -35,6 +35,9 @@ static bool set_usage(struct genoptions *options, const char *text)
         {"derive", AZIHSM_USAGE_DERIVE},
     };
     unsigned usages = 0;
+    options->unwrapping = strcasecmp(text, "keyWrapping") == 0;
+    if (options->unwrapping)
+        return true;
     while (*text != '\0') {
         size_t len = strcspn(text, ","), i = 0, count = sizeof(words) / sizeof(words[0]);
         while (i < count && (strlen(words[i].word) != len || strncasecmp(words[i].word, text, len) != 0))
@@ -94,7 +97,8 @@ static const struct {
     bool (*set)(struct genoptions *options, const char *text);
     const char *expected;
 } rows[] = {
-    {GENOPTION_USAGE, set_usage, "digitalSignature, keyEncipherment or keyAgreement (or two of them, with a comma)"},
+    {GENOPTION_USAGE, set_usage,
+     "digitalSignature, keyEncipherment or keyAgreement (or two of them, with a comma), or keyWrapping"},
     {GENOPTION_SESSION, set_session, "yes or no"},
     {GENOPTION_LABEL, set_label, "at most 128 bytes"},
     {GENOPTION_TAG, set_tag, "a number from 1 to 0xffff"},
@@ -156,9 +160,14 @@ int genoptions_check(const struct provider *provider, const struct genoptions *o
         [KEY_RSA] = AZIHSM_USAGE_SIGN | AZIHSM_USAGE_DECRYPT,
         [KEY_RSA_PSS] = AZIHSM_USAGE_SIGN,
     };
-    if ((options->usages & ~possible[type]) != 0)
+    if ((options->usages & ~possible[type]) != 0 || (options->unwrapping && type != KEY_RSA))
         return raise_error(provider, REASON_PARAMETER, "%s: not a use of %s keys", GENOPTION_USAGE,
                            key_type_name(type));
+    if (options->unwrapping && (options->session || options->tag != 0 || options->label != NULL ||
+                                options->name != NULL || options->masked_key != NULL || options->input_key != NULL))
+        return raise_error(provider, REASON_PARAMETER,
+                           "keyWrapping gives the public half of the device's own unwrapping key, and goes with no "
+                           "other option");
     if (options->masked_key != NULL && !single(options->usages))
         return raise_error(provider, REASON_PARAMETER, "%s: a bare masked key has one use", GENOPTION_MASKED_KEY);
     return genoptions_check_files(provider, options);

@@ -25,6 +25,7 @@
 
 struct genoptions {
     unsigned usages; /* AZIHSM_USAGE_ bits; 0 = not said */
+    bool unwrapping; /* keyWrapping: no new key, the device's own to wrap to */
     bool session;
     uint16_t tag;
     char *label;

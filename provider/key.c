@@ -23,7 +23,7 @@ struct key {
     EVP_PKEY *inner;
     bool is_device;
     struct device_keys device;
-    bool has_hint;
+    bool has_hint, unwrapping;
     uint8_t hint[32];
     char broken[256]; /* why a device key has no azihsm_key */
     int bits;
@@ -369,6 +369,16 @@ void key_set_hint(struct key *key, const uint8_t hint[32])
 const uint8_t *key_hint(const struct key *key)
 {
     return key->has_hint ? key->hint : NULL;
+}
+
+void key_set_unwrapping(struct key *key)
+{
+    key->unwrapping = true;
+}
+
+bool key_is_unwrapping(const struct key *key)
+{
+    return key->unwrapping;
 }
 
 int key_curve_by_group(const char *group, uint32_t *curve)

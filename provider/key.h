@@ -97,6 +97,10 @@ int key_share_device(struct key *key, EVP_PKEY *inner, const struct key *from);
 /* SHA-256 that names the partition a device key belongs to (32 bytes), or NULL when nobody told. */
 void key_set_hint(struct key *key, const uint8_t hint[32]);
 const uint8_t *key_hint(const struct key *key);
+/* A public key that is the device's own unwrapping key: it has no private half to be written, and is written as it is.
+ */
+void key_set_unwrapping(struct key *key);
+bool key_is_unwrapping(const struct key *key);
 /* enum azihsm_ecc_curve of a group name in any usual spelling; 0 when the device does not have it. */
 int key_curve_by_group(const char *group, uint32_t *curve);
 
