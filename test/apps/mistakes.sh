@@ -76,7 +76,7 @@ mistake "no curve" "no curve: give the group P-256, P-384 or P-521" generate -al
 mistake "a curve that the device does not have" "secp256k1: the device has P-256, P-384 and P-521 only" generate -algorithm EC -pkeyopt group:secp256k1 -out $T/x.key
 mistake "an RSA size that the device does not have" "the device has RSA keys of 2048, 3072 and 4096 bits, not 1024" generate -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out $T/x.key
 mistake "a type that the device does not have (core)" "Algorithm (ED25519 : *), Properties (provider=azihsm)" generate -algorithm ED25519 -out $T/x.key
-mistake "a wrong word for the usage" "azihsm.key_usage: expected one of digitalSignature, keyEncipherment, keyAgreement" \
+mistake "a wrong word for the usage" "azihsm.key_usage: expected digitalSignature, keyEncipherment or keyAgreement" \
     generate -algorithm EC -pkeyopt group:P-256 -pkeyopt azihsm.key_usage:signing -out $T/x.key
 mistake "a usage that EC keys do not have" "azihsm.key_usage: not a use of EC keys" generate -algorithm EC -pkeyopt group:P-256 -pkeyopt azihsm.key_usage:keyEncipherment -out $T/x.key
 mistake "a tag that is no number" "azihsm.tag: expected a number from 1 to 0xffff" generate -algorithm EC -pkeyopt group:P-256 -pkeyopt azihsm.tag:70000 -out $T/x.key
@@ -96,10 +96,9 @@ software openssl genpkey -algorithm ED25519 -out $T/ed.key
 software openssl ecparam -genkey -name secp256k1 -noout -out $T/k1.key
 software openssl genrsa -out $T/r1024.key 1024 2>/dev/null
 software openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes256 -pass pass:$secret -out $T/encrypted.key
-for type in ed k1; do
+for type in ed k1 r1024; do
     mistake "importing $type" "$type.key: the device takes EC keys on P-256, P-384, P-521 and RSA keys of 2048, 3072, 4096 bits" azihsm key import --in $T/$type.key --out $T/x-$type.key
 done
-mistake "importing 1024 bits" "RsaInvalidKeyLength: the device takes RSA keys of 2048, 3072 and 4096 bits" azihsm key import --in $T/r1024.key --out $T/x-r.key
 mistake "importing Ed25519 by genpkey" "ed.key: not a plain EC private key in PEM or DER: the device takes EC keys on P-256, P-384, P-521 and RSA keys of 2048, 3072, 4096 bits" \
     generate -algorithm EC -pkeyopt azihsm.input_key:$T/ed.key -out $T/x.key
 mistake "importing an encrypted key without its password" "encrypted.key is encrypted: --password-file is needed" \
@@ -129,7 +128,7 @@ use="this key of the device was not made to"
 mistake "signing with a key for decryption" "$use sign: make or import a key with azihsm.key_usage:digitalSignature" openssl dgst -sha256 -sign $T/decrypt.key -out $T/sig $T/message
 mistake "decrypting with a key for signatures" "$use decrypt: make or import a key with azihsm.key_usage:keyEncipherment" openssl pkeyutl -decrypt -inkey $E/rsa.key -in $T/encrypted
 mistake "deriving with a key for signatures" "$use derive: make or import a key with azihsm.key_usage:keyAgreement" openssl pkeyutl -derive -inkey $E/ec.key -peerkey $T/peer.pub -out $T/x
-mistake "deriving into a buffer" "derive into a device key instead (KDF \"azihsm.key\" parameter), or use a software key for key agreement" \
+mistake "deriving into a buffer" "derive into a device key instead (KDF \"azihsm.key\" parameter*), or use a software key for key agreement" \
     openssl pkeyutl -derive -inkey $T/agree.key -peerkey $T/peer.pub -out $T/x
 azihsm conditions --delay-op EccSign --delay-ms 3000 >/dev/null; add "timeout = 300"
 mistake "a device that is slow" "the device did not answer in time; raise 'timeout' or look at the load with 'azihsm status'" $sign
