@@ -142,6 +142,9 @@ static bool cure(struct operation *operation, azihsm_rc rc, unsigned *reloads, b
     switch (how) {
     case CURE_REVIVE:
     case CURE_REPLACE:
+        client_trace(operation->client, AZIHSM_TRACE_SESSION, "%s: session given up: %s; %s",
+                     azihsm_client_endpoint_name(operation->client), azihsm_rc_name(rc),
+                     how == CURE_REVIVE ? "it is reopened" : "another is opened");
         era_retire(operation->era, operation->link, how == CURE_REVIVE);
         return true;
     case CURE_RELOAD:

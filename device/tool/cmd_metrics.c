@@ -10,7 +10,7 @@
 static int metrics_part(struct tool *tool, uint64_t part, bool *more)
 {
     struct control_answer answer = {0};
-    struct cbor_token text, another;
+    struct cbor_token text = {0}, another = {0};
     struct cbor_writer request;
     int status = TOOL_OK;
     uint8_t buf[256];

@@ -71,20 +71,24 @@ static void unknown_names_are_left_alone(void **state)
     }
 }
 
+#define DEVICE_COUNT(algorithm)                                                                                        \
+    "azihsm_operations_total{partition=\"default\",algorithm=\"" algorithm "\",action=\"sign\"}"
+
 static void signatures_are_counted(void **state)
 {
     static const struct {
-        const char *kind, *name;
-    } cases[] = {{"P-256", "azihsm.ecdsa-p256.sign."},
-                 {"P-521", "azihsm.ecdsa-p521.sign."},
-                 {"RSA-2048", "azihsm.rsa-2048.sign."},
-                 {"PSS-2048", "azihsm.rsa-2048.sign."}};
+        const char *kind, *name, *metric; /* azihsmd's, which counts by the same names */
+    } cases[] = {{"P-256", "azihsm.ecdsa-p256.sign.", DEVICE_COUNT("ecdsa-p256")},
+                 {"P-521", "azihsm.ecdsa-p521.sign.", DEVICE_COUNT("ecdsa-p521")},
+                 {"RSA-2048", "azihsm.rsa-2048.sign.", DEVICE_COUNT("rsa-2048")},
+                 {"PSS-2048", "azihsm.rsa-2048.sign.", DEVICE_COUNT("rsa-2048")}};
     char name[64];
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         EVP_PKEY *key = device_key(ctx, cases[i].kind);
         uint64_t all = value("azihsm.operations"), before;
+        long device = device_metric(cases[i].metric);
 
         snprintf(name, sizeof(name), "%soperations", cases[i].name);
         before = value(name);
@@ -92,6 +96,7 @@ static void signatures_are_counted(void **state)
             assert_true(signs(key, ctx));
         assert_int_equal(value(name), before + 5);
         assert_int_equal(value("azihsm.operations"), all + 5);
+        assert_int_equal(device_metric(cases[i].metric), device + 5);
         snprintf(name, sizeof(name), "%smax-us", cases[i].name);
         before = value(name);
         assert_true(before > 0);

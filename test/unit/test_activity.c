@@ -262,6 +262,11 @@ static void every_category_tells_its_events(void **state)
     assert_non_null(strstr(traced, "4 EccGenerateKeyPair: the device made key \"www\" (Ecc256Private)\n"));
     assert_non_null(strstr(traced, "8 EccGenerateKeyPair (ec-p256.generate) on test:: Success, "));
     assert_non_null(strstr(traced, "8 EccSign (ecdsa-p256.sign) with key \"www\" (Ecc256Private) on test:: Success, "));
+    emu_device_reset(software_emulator(device));
+    software_provision(device);
+    assert_int_equal(sign(key), AZIHSM_OK);
+    assert_non_null(strstr(traced, "2 test:: session given up: SessionNeedsRenegotiation; it is reopened\n"));
+    assert_non_null(strstr(traced, "8 EccSign: SessionNeedsRenegotiation, once more"));
     traced[0] = '\0';
     assert_int_equal(client_new_on(&only_keys, software_endpoint(device, true), &quiet, NULL), AZIHSM_OK);
     assert_int_equal(azihsm_key_from_blob(quiet, azihsm_key_blob(key), azihsm_key_spki(key), &again, NULL), AZIHSM_OK);
