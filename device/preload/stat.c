@@ -1,6 +1,6 @@
 /*
- * What programs ask about the node before they open it: stat, lstat, fstatat, statx, access and faccessat say that it
- * is a character device which everybody may read and write.
+ * What programs ask about the node, by path or by descriptor: stat, lstat, fstat, fstatat, statx, access and faccessat
+ * say that it is a character device which everybody may read and write.
  */
 #include "preload.h"
 
@@ -20,14 +20,26 @@ static bool is_node(const char *path)
     return path != NULL && strcmp(path, PRELOAD_PATH) == 0;
 }
 
-#define DEFINE_STAT(function, type)                                                                                    \
-    EXPORT int function(const char *restrict path, struct type *restrict out)                                          \
+static bool is_node_fd(int fd)
+{
+    struct preload_file *file = preload_file_get(fd);
+
+    if (file != NULL)
+        preload_file_put(file);
+    return file != NULL;
+}
+
+/* The node has its path only from the root: a relative one is the real function's. */
+static bool is_node_at(int directory, const char *path, int flags)
+{
+    if (path != NULL && path[0] == '\0' && (flags & AT_EMPTY_PATH) != 0)
+        return is_node_fd(directory);
+    return is_node(path);
+}
+
+#define DEFINE_DESCRIBE(type)                                                                                          \
+    static int describe_##type(struct type *out)                                                                       \
     {                                                                                                                  \
-        int (*real)(const char *, struct type *) = NULL;                                                               \
-        void *address = preload_real(#function);                                                                       \
-        memcpy(&real, &address, sizeof(real));                                                                         \
-        if (!is_node(path))                                                                                            \
-            return real(path, out);                                                                                    \
         memset(out, 0, sizeof(*out));                                                                                  \
         out->st_ino = NODE_INODE;                                                                                      \
         out->st_mode = NODE_MODE;                                                                                      \
@@ -37,23 +49,46 @@ static bool is_node(const char *path)
         return 0;                                                                                                      \
     }
 
+DEFINE_DESCRIBE(stat)
+DEFINE_DESCRIBE(stat64)
+
+#define DEFINE_STAT(function, type)                                                                                    \
+    EXPORT int function(const char *restrict path, struct type *restrict out)                                          \
+    {                                                                                                                  \
+        int (*real)(const char *, struct type *) = NULL;                                                               \
+        void *address = preload_real(#function);                                                                       \
+        memcpy(&real, &address, sizeof(real));                                                                         \
+        return is_node(path) ? describe_##type(out) : real(path, out);                                                 \
+    }
+
 DEFINE_STAT(stat, stat)
 DEFINE_STAT(stat64, stat64)
 DEFINE_STAT(lstat, stat)
 DEFINE_STAT(lstat64, stat64)
 
-/* The node has its path only from the root: a relative one is the real function's. */
-#define DEFINE_FSTATAT(function, type, whole)                                                                          \
+#define DEFINE_FSTAT(function, type)                                                                                   \
+    EXPORT int function(int fd, struct type *out)                                                                      \
+    {                                                                                                                  \
+        int (*real)(int, struct type *) = NULL;                                                                        \
+        void *address = preload_real(#function);                                                                       \
+        memcpy(&real, &address, sizeof(real));                                                                         \
+        return is_node_fd(fd) ? describe_##type(out) : real(fd, out);                                                  \
+    }
+
+DEFINE_FSTAT(fstat, stat)
+DEFINE_FSTAT(fstat64, stat64)
+
+#define DEFINE_FSTATAT(function, type)                                                                                 \
     EXPORT int function(int directory, const char *restrict path, struct type *restrict out, int flags)                \
     {                                                                                                                  \
         int (*real)(int, const char *, struct type *, int) = NULL;                                                     \
         void *address = preload_real(#function);                                                                       \
         memcpy(&real, &address, sizeof(real));                                                                         \
-        return is_node(path) ? whole(path, out) : real(directory, path, out, flags);                                   \
+        return is_node_at(directory, path, flags) ? describe_##type(out) : real(directory, path, out, flags);          \
     }
 
-DEFINE_FSTATAT(fstatat, stat, stat)
-DEFINE_FSTATAT(fstatat64, stat64, stat64)
+DEFINE_FSTATAT(fstatat, stat)
+DEFINE_FSTATAT(fstatat64, stat64)
 
 EXPORT int statx(int directory, const char *restrict path, int flags, unsigned mask, struct statx *restrict out)
 {
@@ -61,7 +96,7 @@ EXPORT int statx(int directory, const char *restrict path, int flags, unsigned m
     void *address = preload_real("statx");
 
     memcpy(&real, &address, sizeof(real));
-    if (!is_node(path)) {
+    if (!is_node_at(directory, path, flags)) {
         if (real != NULL)
             return real(directory, path, flags, mask, out);
         errno = ENOSYS;

@@ -260,7 +260,8 @@ static void test_scandir(void **state)
 
 static void test_stat(void **state)
 {
-    struct stat status;
+    int fd = door_open_must(), other = open("/dev/null", O_RDONLY);
+    struct stat status, null;
 
     (void)state;
     assert_int_equal(stat(DOOR_PATH, &status), 0);
@@ -270,8 +271,16 @@ static void test_stat(void **state)
     assert_int_equal(access(DOOR_PATH, R_OK | W_OK), 0);
     assert_int_equal(stat("/dev/azihsm1", &status), -1);
     assert_int_equal(errno, ENOENT);
-    assert_int_equal(stat("/dev/null", &status), 0);
+    assert_int_equal(stat("/dev/null", &null), 0);
     assert_int_equal(access("/dev/azihsm1", F_OK), -1);
+    assert_int_equal(fstat(fd, &status), 0);
+    assert_true(S_ISCHR(status.st_mode));
+    assert_int_equal(fstatat(fd, "", &status, AT_EMPTY_PATH), 0);
+    assert_true(S_ISCHR(status.st_mode));
+    assert_int_equal(fstat(other, &status), 0);
+    assert_int_equal(status.st_rdev, null.st_rdev);
+    close(other);
+    close(fd);
 }
 
 /* ---- what surrounds the calls ---- */
