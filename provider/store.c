@@ -317,26 +317,16 @@ static int delete_file(struct store *store)
 
 static int delete_tagged(struct store *store)
 {
-    const struct device_choice choice = choice_of(store);
     struct key *key = load_key(store);
     struct azihsm_error err = {0};
     int ok = key != NULL;
 
-    if (ok && azihsm_key_evict(key_device(key), &err) != AZIHSM_OK)
+    if (ok && azihsm_key_delete(key_device(key), &err) != AZIHSM_OK)
         ok = raise_device(store->provider, &err, "DeleteKey");
+    if (ok)
+        trace(store->provider, AZIHSM_TRACE_KEY, "key with tag 0x%x deleted", store->uri.tag);
     key_free(key);
-    if (!ok)
-        return 0;
-    /* The device was told; it is the device that knows whether the key is gone. */
-    error_mark(store->provider);
-    key = keyload_tag(store->provider, store->uri.tag, &choice);
-    error_pop(store->provider);
-    ok = key == NULL;
-    key_free(key);
-    if (!ok)
-        return raise_error(store->provider, REASON_DEVICE, "the device still has a key with tag 0x%x", store->uri.tag);
-    trace(store->provider, AZIHSM_TRACE_KEY, "key with tag 0x%x deleted", store->uri.tag);
-    return 1;
+    return ok;
 }
 
 static int delete_with(void *provctx, const char *text, uri_parser *parse)

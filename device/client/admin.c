@@ -1,5 +1,5 @@
 /*
- * The device rather than its keys: what it is, what vouches for it, PIN and reset; attestation and eviction of a key.
+ * The device rather than its keys: what it is, what vouches for it, PIN and reset; attestation, eviction and deletion of a key.
  *
  * What needs no session gets a handle of its own, so that it works on a device nobody can log in to, and tries once.
  */
@@ -285,4 +285,24 @@ azihsm_rc azihsm_key_attest(struct azihsm_key *key, const uint8_t report_data[AZ
 azihsm_rc azihsm_key_evict(struct azihsm_key *key, struct azihsm_error *err)
 {
     return residency_evict(key) ? AZIHSM_OK : azihsm_error_set(err, AZIHSM_E_BUSY, "the key is in use");
+}
+
+static azihsm_rc delete_key(struct operation *operation, void *arg)
+{
+    const struct azihsm_delete_key_req request = {.key_id = operation->key_id[0]};
+    struct exchange exchange;
+    azihsm_rc rc = call_run(operation, &exchange, AZIHSM_OP_DELETE_KEY, &request, NULL);
+
+    if (rc == AZIHSM_OK)
+        residency_forget(arg, operation->link->epoch, request.key_id);
+    call_end(operation, &exchange);
+    return rc;
+}
+
+azihsm_rc azihsm_key_delete(struct azihsm_key *key, struct azihsm_error *err)
+{
+    const struct operation_spec operation = {
+        .op = AZIHSM_OP_DELETE_KEY, .client = key->client, .keys = {key}, .once = true};
+
+    return operation_run(&operation, delete_key, key, err);
 }

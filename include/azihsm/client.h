@@ -160,6 +160,8 @@ azihsm_rc azihsm_key_attest(struct azihsm_key *key, const uint8_t report_data[AZ
                             size_t *len, struct azihsm_error *err);
 /* Frees the device's copy now (it would be freed with the last reference anyway); the blob stays usable. */
 azihsm_rc azihsm_key_evict(struct azihsm_key *key, struct azihsm_error *err);
+/* The same, but tells whether the device did it, and waits for that: a named key is then gone for everybody. */
+azihsm_rc azihsm_key_delete(struct azihsm_key *key, struct azihsm_error *err);
 
 /* ---- device administration ---- */
 

@@ -552,6 +552,14 @@ static void test_tags(void **state)
     OK(azihsm_key_evict(file, WHY));
     assert_int_equal(azihsm_key_from_tag(client, 0x12, &found, NULL), AZIHSM_STATUS_KEY_NOT_FOUND);
     OK(judge_sign(file, WHY));
+    /* Deleted, and not only let go: for whoever holds it too, unless a file brings it back. */
+    OK(azihsm_key_from_tag(client, 0x12, &found, WHY));
+    OK(azihsm_key_delete(found, WHY));
+    assert_int_equal(judge_sign(found, NULL), AZIHSM_STATUS_KEY_NOT_FOUND);
+    assert_int_equal(azihsm_key_delete(found, &err), AZIHSM_STATUS_KEY_NOT_FOUND);
+    assert_non_null(strstr(err.text, "0x12"));
+    azihsm_key_free(found);
+    OK(judge_sign(file, WHY));
     azihsm_key_free(file);
 }
 
