@@ -1,5 +1,6 @@
 /*
- * The device rather than its keys: what it is, what vouches for it, PIN and reset; attestation, eviction and deletion of a key.
+ * The device rather than its keys: what it is, what vouches for it, PIN and reset; attestation, eviction and deletion
+ * of a key.
  *
  * What needs no session gets a handle of its own, so that it works on a device nobody can log in to, and tries once.
  */
