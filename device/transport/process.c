@@ -22,10 +22,11 @@ static _Atomic pid_t *pid_page_get(void)
 {
     _Atomic pid_t *page = atomic_load_explicit(&pid_page, memory_order_acquire);
     _Atomic pid_t *expected = NULL;
-    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    size_t size;
 
     if (page != NULL)
         return page;
+    size = (size_t)sysconf(_SC_PAGESIZE);
     page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return NULL;
