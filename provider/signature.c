@@ -108,6 +108,7 @@ int signature_begin(struct signature *ctx, struct key *key, enum signature_opera
     ctx->operation = SIGNATURE_NONE; /* until the caller is through */
     ctx->digesting = digesting;
     ctx->finished = false;
+    ctx->noted = 0;
     ctx->on_device = operation == SIGNATURE_SIGN && key_is_device(ctx->key);
     if (!key_check_public(ctx->key))
         return 0;
@@ -162,6 +163,9 @@ int signature_open_delegate(struct signature *ctx, const OSSL_PARAM params[])
 {
     int ok = ctx->digesting ? open_digesting(ctx, params) : open_raw(ctx, params);
 
+    if (ok && ctx->noted != 0)
+        ok = ctx->kind->replay(ctx);
+    ctx->noted = 0;
     if (!ok)
         signature_drop_delegate(ctx);
     return ok;

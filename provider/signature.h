@@ -6,7 +6,7 @@
  * parameters: what is set is set on it, what is asked for is asked from it, so names, values, restrictions and errors
  * are exactly the default provider's. Signing with a device key adds to it the hash state (ours, so that it can be
  * taken out) and, per algorithm, the encoding and the one request to the device. It needs no delegate while nobody
- * sets or asks for a parameter.
+ * sets or asks for a parameter, but for the two that TLS sets with every RSA signature.
  */
 #ifndef AZIHSM_PROVIDER_SIGNATURE_H
 #define AZIHSM_PROVIDER_SIGNATURE_H
@@ -23,10 +23,17 @@ struct signature_kind {
     bool (*accepts)(enum key_type type);
     /* Refuses with an error what the default provider can do and a device key cannot. May be NULL. */
     int (*check_params)(struct signature *ctx, const OSSL_PARAM params[]);
+    /*
+     * Keeps in mind (ctx->noted) what TLS sets for every signature, so that it needs no delegate; false: let the
+     * delegate judge. replay sets on a delegate what was noted. Both or neither.
+     */
+    bool (*note)(struct signature *ctx, const OSSL_PARAM params[]);
+    int (*replay)(struct signature *ctx);
     /* tbs is a digest when signature_digest says so; sig has room for key's signature size. One device request. */
     int (*sign)(struct signature *ctx, uint8_t *sig, size_t *siglen, const uint8_t *tbs, size_t tbslen);
 };
 
+enum { SIGNATURE_NOTED_PSS = 1, SIGNATURE_NOTED_SALT = 2 };
 enum signature_operation { SIGNATURE_NONE, SIGNATURE_SIGN, SIGNATURE_VERIFY, SIGNATURE_RECOVER };
 
 struct signature {
@@ -37,6 +44,7 @@ struct signature {
     bool digesting;          /* set up by digest_sign_init or digest_verify_init */
     bool on_device;          /* signing with a device key: the delegate is only asked for parameters */
     bool finished;           /* the hash was taken out */
+    unsigned noted;          /* SIGNATURE_NOTED_; only while there is no delegate */
     EVP_PKEY_CTX *delegate;  /* NULL until needed; belongs to delegate_md while digesting */
     EVP_MD_CTX *delegate_md; /* digesting */
     EVP_MD_CTX *hash;        /* digesting on_device */

@@ -12,6 +12,13 @@ static bool nothing(const OSSL_PARAM params[])
     return params == NULL || params[0].key == NULL;
 }
 
+/* A signature of a device key that has its digest and, so far, no settings. */
+static bool is_plain(const struct signature *ctx)
+{
+    return ctx->operation == SIGNATURE_SIGN && ctx->on_device && ctx->digesting && ctx->md != NULL &&
+           ctx->delegate == NULL;
+}
+
 int signature_get_params(void *vctx, OSSL_PARAM params[])
 {
     struct signature *ctx = vctx;
@@ -26,6 +33,8 @@ int signature_set_params(void *vctx, const OSSL_PARAM params[])
     struct signature *ctx = vctx;
 
     if (nothing(params))
+        return 1;
+    if (is_plain(ctx) && ctx->kind->note != NULL && ctx->kind->note(ctx, params))
         return 1;
     if (!signature_need_delegate(ctx))
         return 0;
@@ -60,7 +69,13 @@ const OSSL_PARAM *signature_gettable(void *vctx, void *provctx, const struct sig
 const OSSL_PARAM *signature_settable(void *vctx, void *provctx, const struct signature_kind *kind)
 {
     struct signature *ctx = vctx;
+    const OSSL_PARAM *params = NULL;
 
+    if (ctx != NULL && is_plain(ctx))
+        params = signature_template_settable(key_templates(ctx->key), provider_libctx(ctx->provider),
+                                             key_inner(ctx->key), ctx->md_name[0] == '\0' ? NULL : ctx->md_name);
+    if (params != NULL)
+        return params;
     if (ctx == NULL || ctx->operation == SIGNATURE_NONE || !signature_need_delegate(ctx))
         return of_algorithm(provctx, kind->name, EVP_SIGNATURE_settable_ctx_params);
     return EVP_PKEY_CTX_settable_params(ctx->delegate);

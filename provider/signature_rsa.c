@@ -25,15 +25,17 @@ static int get_int(struct signature *ctx, const char *name, int *value)
 /* A context nobody set anything on has no delegate, and signs as RSA keys do by default. */
 static int get_padding(struct signature *ctx, int *padding)
 {
-    *padding = RSA_PKCS1_PADDING;
+    *padding = (ctx->noted & SIGNATURE_NOTED_PSS) != 0 ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING;
     return ctx->delegate == NULL || get_int(ctx, OSSL_SIGNATURE_PARAM_PAD_MODE, padding);
 }
 
-static EVP_MD *get_mgf1(struct signature *ctx)
+static EVP_MD *get_mgf1(struct signature *ctx, EVP_MD *md)
 {
     char name[64] = "";
     OSSL_PARAM query[] = {OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, name, sizeof(name)), OSSL_PARAM_END};
 
+    if (ctx->delegate == NULL)
+        return EVP_MD_up_ref(md) ? md : NULL;
     if (EVP_PKEY_CTX_get_params(ctx->delegate, query) != 1 || name[0] == '\0')
         return NULL;
     return digests_get(provider_digests(ctx->provider), name, NULL);
@@ -43,9 +45,9 @@ static EVP_MD *get_mgf1(struct signature *ctx)
 static int get_salt(struct signature *ctx, const EVP_MD *md, size_t *saltlen)
 {
     const struct key_pss *pss = key_pss(ctx->key);
-    int requested = RSA_SALT_AUTO, length;
+    int requested = (ctx->noted & SIGNATURE_NOTED_SALT) != 0 ? RSA_PSS_SALTLEN_DIGEST : RSA_SALT_AUTO, length;
 
-    if (!get_int(ctx, OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &requested))
+    if (ctx->delegate != NULL && !get_int(ctx, OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &requested))
         return 0;
     length = rsa_pss_salt_length(requested, (unsigned)key_bits(ctx->key), md);
     if (length < 0)
@@ -58,7 +60,7 @@ static int get_salt(struct signature *ctx, const EVP_MD *md, size_t *saltlen)
     return 1;
 }
 
-static int encode_pss(struct signature *ctx, uint8_t *em, const uint8_t *digest, const EVP_MD *md)
+static int encode_pss(struct signature *ctx, uint8_t *em, const uint8_t *digest, EVP_MD *md)
 {
     size_t saltlen = 0;
     EVP_MD *mgf1;
@@ -66,14 +68,14 @@ static int encode_pss(struct signature *ctx, uint8_t *em, const uint8_t *digest,
 
     if (!get_salt(ctx, md, &saltlen))
         return 0;
-    if ((mgf1 = get_mgf1(ctx)) == NULL)
+    if ((mgf1 = get_mgf1(ctx, md)) == NULL)
         return raise_error(ctx->provider, REASON_DIGEST, "no digest for MGF1");
     ok = rsa_pad_pss(provider_libctx(ctx->provider), em, (unsigned)key_bits(ctx->key), digest, md, mgf1, saltlen);
     EVP_MD_free(mgf1);
     return ok || raise_error(ctx->provider, REASON_HOST_CRYPTO, "PSS encoding");
 }
 
-static int encode_digest(struct signature *ctx, uint8_t *em, const uint8_t *digest, size_t length, const EVP_MD *md,
+static int encode_digest(struct signature *ctx, uint8_t *em, const uint8_t *digest, size_t length, EVP_MD *md,
                          int padding)
 {
     uint8_t info[256];
@@ -153,13 +155,56 @@ static int rsa_check_params(struct signature *ctx, const OSSL_PARAM params[])
     return 1;
 }
 
+/* ---- what TLS 1.3 sets ---- */
+
+static bool is_value(const OSSL_PARAM *p, int number, const char *word)
+{
+    int value = 0;
+
+    if (p->data_type == OSSL_PARAM_UTF8_STRING)
+        return p->data != NULL && strcmp(p->data, word) == 0;
+    return OSSL_PARAM_get_int(p, &value) && value == number;
+}
+
+/* PSS, then a salt as long as the digest, one at a time as libcrypto's callers do it. Unrestricted keys only. */
+static bool rsa_note(struct signature *ctx, const OSSL_PARAM params[])
+{
+    if (key_type(ctx->key) != KEY_RSA || params[1].key != NULL)
+        return false;
+    if (strcmp(params[0].key, OSSL_SIGNATURE_PARAM_PAD_MODE) == 0 &&
+        is_value(&params[0], RSA_PKCS1_PSS_PADDING, OSSL_PKEY_RSA_PAD_MODE_PSS)) {
+        ctx->noted |= SIGNATURE_NOTED_PSS;
+        return true;
+    }
+    if ((ctx->noted & SIGNATURE_NOTED_PSS) != 0 && strcmp(params[0].key, OSSL_SIGNATURE_PARAM_PSS_SALTLEN) == 0 &&
+        is_value(&params[0], RSA_PSS_SALTLEN_DIGEST, OSSL_PKEY_RSA_PSS_SALT_LEN_DIGEST)) {
+        ctx->noted |= SIGNATURE_NOTED_SALT;
+        return true;
+    }
+    return false;
+}
+
+static int rsa_replay(struct signature *ctx)
+{
+    int padding = RSA_PKCS1_PSS_PADDING, salt = RSA_PSS_SALTLEN_DIGEST;
+    OSSL_PARAM params[3] = {OSSL_PARAM_int(OSSL_SIGNATURE_PARAM_PAD_MODE, &padding), OSSL_PARAM_END, OSSL_PARAM_END};
+
+    if ((ctx->noted & SIGNATURE_NOTED_SALT) != 0)
+        params[1] = OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &salt);
+    return EVP_PKEY_CTX_set_params(ctx->delegate, params) == 1;
+}
+
 static bool rsa_accepts(enum key_type type)
 {
     return type == KEY_RSA || type == KEY_RSA_PSS;
 }
 
-const struct signature_kind signature_rsa = {
-    .name = "RSA", .accepts = rsa_accepts, .check_params = rsa_check_params, .sign = rsa_sign};
+const struct signature_kind signature_rsa = {.name = "RSA",
+                                             .accepts = rsa_accepts,
+                                             .check_params = rsa_check_params,
+                                             .note = rsa_note,
+                                             .replay = rsa_replay,
+                                             .sign = rsa_sign};
 
 static bool pkcs1_accepts(enum key_type type)
 {

@@ -70,24 +70,44 @@ static EVP_MD_CTX *copy_of(const EVP_MD_CTX *md)
     return NULL;
 }
 
-EVP_MD_CTX *signature_template_copy(struct signature_templates *templates, OSSL_LIB_CTX *libctx, EVP_PKEY *key,
-                                    const char *digest)
+/* The template of that digest, made if need be. *own is set instead when it finds no place: the caller's. */
+static const EVP_MD_CTX *get(struct signature_templates *templates, OSSL_LIB_CTX *libctx, EVP_PKEY *key,
+                             const char *digest, EVP_MD_CTX **own)
 {
     struct signature_template **place, *none = NULL, *template = find(templates, digest, &place);
-    EVP_MD_CTX *own;
 
+    *own = NULL;
     if (template != NULL)
-        return copy_of(template->md);
+        return template->md;
     template = template_new(libctx, key, digest);
     if (template == NULL)
         return NULL;
     if (place != NULL && strlen(digest == NULL ? "" : digest) < sizeof(template->digest) &&
         __atomic_compare_exchange_n(place, &none, template, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-        return copy_of(template->md);
-    own = template->md;
+        return template->md;
+    *own = template->md;
     template->md = NULL;
     template_free(template);
-    return own;
+    return NULL;
+}
+
+EVP_MD_CTX *signature_template_copy(struct signature_templates *templates, OSSL_LIB_CTX *libctx, EVP_PKEY *key,
+                                    const char *digest)
+{
+    EVP_MD_CTX *own;
+    const EVP_MD_CTX *kept = get(templates, libctx, key, digest, &own);
+
+    return kept != NULL ? copy_of(kept) : own;
+}
+
+const OSSL_PARAM *signature_template_settable(struct signature_templates *templates, OSSL_LIB_CTX *libctx,
+                                              EVP_PKEY *key, const char *digest)
+{
+    EVP_MD_CTX *own;
+    const EVP_MD_CTX *kept = get(templates, libctx, key, digest, &own);
+
+    EVP_MD_CTX_free(own);
+    return kept == NULL ? NULL : EVP_PKEY_CTX_settable_params(EVP_MD_CTX_get_pkey_ctx(kept));
 }
 
 void signature_templates_clear(struct signature_templates *templates)

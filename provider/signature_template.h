@@ -19,6 +19,9 @@ struct signature_templates {
  */
 EVP_MD_CTX *signature_template_copy(struct signature_templates *templates, OSSL_LIB_CTX *libctx, EVP_PKEY *key,
                                     const char *digest);
+/* What can be set on such a context: a constant of the default provider. NULL: no template can be kept. */
+const OSSL_PARAM *signature_template_settable(struct signature_templates *templates, OSSL_LIB_CTX *libctx,
+                                              EVP_PKEY *key, const char *digest);
 void signature_templates_clear(struct signature_templates *templates);
 
 #endif
