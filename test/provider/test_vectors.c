@@ -11,6 +11,7 @@
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 static const char *const files[] = {"evppkey_ecdsa.txt", "evppkey_rsa.txt", "evppkey_rsa_common.txt",
                                     "evppkey_mismatch.txt", "evppkey_ecdh.txt"};
@@ -467,6 +468,7 @@ int main(void)
     size_t n = stanza_files("asymmetric", more, FILES_MAX - FILES);
     int status;
 
+    umask(077); /* of key files */
     for (size_t i = 0; i < FILES + n; i++) {
         const char *name = i < FILES ? files[i] : more[i - FILES];
         tests[i] = (struct CMUnitTest){name, test_file, NULL, NULL, (void *)name};
