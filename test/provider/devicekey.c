@@ -5,6 +5,7 @@
 
 #include "support.h"
 
+#include <openssl/kdf.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -88,4 +89,75 @@ void import_key(const char *name, const char *class, const uint8_t *key, size_t 
     snprintf(words, sizeof(words), "key import %s --wrapped --class %s --usage decrypt --force --in wrapped", name,
              class);
     tool(words);
+}
+
+/* ---- key agreement ---- */
+
+static const char derived_message[] = "known by both sides";
+
+static size_t mac_in_software(const uint8_t *secret, size_t secretlen, uint8_t mac[EVP_MAX_MD_SIZE])
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(software(), "HKDF", NULL);
+    EVP_KDF_CTX *k = EVP_KDF_CTX_new(kdf);
+    uint8_t key[32];
+    size_t len = 0;
+    OSSL_PARAM params[] = {OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 6),
+                           OSSL_PARAM_octet_string(OSSL_KDF_PARAM_KEY, (uint8_t *)secret, secretlen), OSSL_PARAM_END};
+
+    good(EVP_KDF_derive(k, key, sizeof(key), params));
+    good(EVP_Q_mac(software(), "HMAC", NULL, "SHA256", NULL, key, sizeof(key), (const uint8_t *)derived_message,
+                   sizeof(derived_message), mac, EVP_MAX_MD_SIZE, &len) != NULL);
+    EVP_KDF_CTX_free(k);
+    EVP_KDF_free(kdf);
+    return len;
+}
+
+static int derive_in_device(const char *uri, EVP_PKEY *peer, const char *output)
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(order("symmetric"), "HKDF", "provider=azihsm");
+    EVP_KDF_CTX *k = EVP_KDF_CTX_new(kdf);
+    unsigned char *spki = NULL, out[64];
+    int ok, len = i2d_PUBKEY(peer, &spki);
+    OSSL_PARAM params[] = {OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 6),
+                           OSSL_PARAM_utf8_string("azihsm.key", (char *)uri, strlen(uri)),
+                           OSSL_PARAM_octet_string("azihsm.peer", spki, (size_t)len),
+                           OSSL_PARAM_utf8_string("azihsm.output_type", (char *)"HMAC-SHA256", 11),
+                           OSSL_PARAM_utf8_string("azihsm.output", (char *)output, strlen(output)),
+                           OSSL_PARAM_END};
+
+    ok = len > 0 && EVP_KDF_derive(k, out, sizeof(out), params) == 1;
+    ERR_clear_error();
+    OPENSSL_free(spki);
+    EVP_KDF_CTX_free(k);
+    EVP_KDF_free(kdf);
+    return ok;
+}
+
+static size_t mac_in_device(const char *uri, uint8_t mac[EVP_MAX_MD_SIZE])
+{
+    EVP_MAC *hmac = EVP_MAC_fetch(order("symmetric"), "HMAC", "provider=azihsm");
+    EVP_MAC_CTX *m = EVP_MAC_CTX_new(hmac);
+    size_t len = 0;
+    OSSL_PARAM params[] = {OSSL_PARAM_utf8_string("azihsm.key", (char *)uri, strlen(uri)), OSSL_PARAM_END};
+
+    good(EVP_MAC_init(m, NULL, 0, params));
+    good(EVP_MAC_update(m, (const uint8_t *)derived_message, sizeof(derived_message)));
+    good(EVP_MAC_final(m, mac, &len, EVP_MAX_MD_SIZE));
+    EVP_MAC_CTX_free(m);
+    EVP_MAC_free(hmac);
+    return len;
+}
+
+bool agrees(const char *uri, EVP_PKEY *peer, const uint8_t *secret, size_t secretlen)
+{
+    static unsigned derived; /* a name is never given twice */
+    uint8_t here[EVP_MAX_MD_SIZE], there[EVP_MAX_MD_SIZE];
+    char output[64];
+    size_t len;
+
+    snprintf(output, sizeof(output), "azihsm://derived-%u", ++derived);
+    if (!derive_in_device(uri, peer, output))
+        return false;
+    len = mac_in_software(secret, secretlen, here);
+    return mac_in_device(output, there) == len && memcmp(here, there, len) == 0;
 }

@@ -4,6 +4,7 @@
  * and all public ones, as software keys. What the default provider alone does is the measure, for errors too; that it
  * does what the file says shows that the file is understood. What is not applicable is counted by reason.
  */
+#include "devicekey.h"
 #include "stanza.h"
 #include "support.h"
 
@@ -35,6 +36,7 @@ static struct named {
     bool is_private;
     EVP_PKEY *software[CONTEXTS];             /* also public */
     EVP_PKEY *sign[ORDERS], *decrypt[ORDERS]; /* in the device */
+    bool agrees;                              /* is azihsm://agree-NAME, too */
 } named[NAMED_MAX];
 static size_t names;
 
@@ -69,12 +71,10 @@ static EVP_PKEY *read_key(const struct named *n, OSSL_LIB_CTX *libctx)
     return key;
 }
 
-/* Through genpkey's option, as a user would; NULL when the device does not take the key. */
-static EVP_PKEY *import(const struct named *n, OSSL_LIB_CTX *ctx, const char *usage)
+/* As vector.pem in the test's directory. */
+static void write_vector(const struct named *n)
 {
     char path[512];
-    EVP_PKEY *key = NULL;
-    EVP_PKEY_CTX *gen;
     FILE *file;
 
     snprintf(path, sizeof(path), "%s/vector.pem", getenv("AZIHSM_TEST_DIR"));
@@ -82,6 +82,17 @@ static EVP_PKEY *import(const struct named *n, OSSL_LIB_CTX *ctx, const char *us
     assert_non_null(file);
     fputs(n->pem, file);
     fclose(file);
+}
+
+/* Through genpkey's option, as a user would; NULL when the device does not take the key. */
+static EVP_PKEY *import(const struct named *n, OSSL_LIB_CTX *ctx, const char *usage)
+{
+    char path[512];
+    EVP_PKEY *key = NULL;
+    EVP_PKEY_CTX *gen;
+
+    snprintf(path, sizeof(path), "%s/vector.pem", getenv("AZIHSM_TEST_DIR"));
+    write_vector(n);
     gen = EVP_PKEY_CTX_new_from_name(ctx, EVP_PKEY_get0_type_name(n->software[SOFTWARE]), "provider=azihsm");
     if (gen == NULL || EVP_PKEY_keygen_init(gen) != 1 || EVP_PKEY_CTX_ctrl_str(gen, "azihsm.input_key", path) != 1 ||
         EVP_PKEY_CTX_ctrl_str(gen, "azihsm.key_usage", usage) != 1 || EVP_PKEY_keygen(gen, &key) != 1)
@@ -262,6 +273,40 @@ static int run_derive(const struct stanza *s, EVP_PKEY *key, size_t where)
     return ok;
 }
 
+static void import_to_agree(struct named *n)
+{
+    char words[256];
+
+    write_vector(n);
+    snprintf(words, sizeof(words), "key import 'agree-%s' --usage derive --force --in vector.pem", n->name);
+    tool(words);
+    n->agrees = true;
+}
+
+/* A peer whose curve is written out instead of named is none for the device. */
+static bool explicit_peer(const struct stanza *s)
+{
+    const struct named *peer = find(s->peer);
+    int explicit = 0;
+
+    return peer != NULL && peer->software[SOFTWARE] != NULL &&
+           EVP_PKEY_get_int_param(peer->software[SOFTWARE], OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS,
+                                  &explicit) == 1 &&
+           explicit != 0;
+}
+
+static bool agrees_in_device(const struct stanza *s, struct named *n)
+{
+    struct named *peer = find(s->peer);
+    char uri[128];
+
+    if (!n->agrees)
+        import_to_agree(n);
+    snprintf(uri, sizeof(uri), "azihsm://agree-%s", n->name);
+    return peer != NULL && peer->software[SOFTWARE] != NULL &&
+           agrees(uri, peer->software[SOFTWARE], s->output, s->outputlen);
+}
+
 static bool run(const struct stanza *s, EVP_PKEY *key, size_t where)
 {
     OSSL_LIB_CTX *libctx = context(where);
@@ -337,6 +382,14 @@ static void run_key(const struct stanza *s, const char *file, struct named *n)
         if (device != NULL)
             judge(s, file, "device", orders[i], run(s, device, i), expected);
     }
+    if (strcmp(s->operation, "Derive") != 0 || s->ctrls > 0 || !EVP_PKEY_is_a(n->software[SOFTWARE], "EC"))
+        return;
+    if (!device_size(n->software[SOFTWARE]) || explicit_peer(s)) {
+        count.not_importable++;
+        return;
+    }
+    count.device++;
+    judge(s, file, "device", "derived", agrees_in_device(s, n), expected);
 }
 
 static void run_stanza(const struct stanza *s, const char *file)
@@ -453,8 +506,7 @@ static void test_file(void **state)
     }
     forget_keys();
     print_message("%s: %d in the device, %d in software; not applicable: %d other provider, %d key generation and "
-                  "malformed keys, %d private "
-                  "keys of sizes the device does not have\n",
+                  "malformed keys, %d keys of sizes or forms the device does not have\n",
                   progress.file, count.device, count.software, count.other_provider, count.keygen,
                   count.not_importable);
     assert_int_equal(count.wrong, 0);
