@@ -101,7 +101,7 @@ static void signatures_are_counted(void **state)
         before = value(name);
         assert_true(before > 0);
         snprintf(name, sizeof(name), "%sp50-us", cases[i].name);
-        assert_in_range(value(name), 1, before);
+        assert_true(value(name) >= 1 && value(name) <= before);
         snprintf(name, sizeof(name), "%serrors", cases[i].name);
         assert_int_equal(value(name), 0);
     }
