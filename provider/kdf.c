@@ -20,8 +20,9 @@ static OSSL_FUNC_kdf_derive_fn kdf_derive;
 static OSSL_FUNC_kdf_set_skey_fn kdf_set_skey;
 static OSSL_FUNC_kdf_derive_skey_fn kdf_derive_skey;
 static OSSL_FUNC_kdf_get_ctx_params_fn kdf_get_params;
-static OSSL_FUNC_kdf_gettable_ctx_params_fn kdf_gettable;
 static OSSL_FUNC_kdf_set_ctx_params_fn kdf_set_params;
+static OSSL_FUNC_kdf_gettable_ctx_params_fn hkdf_gettable;
+static OSSL_FUNC_kdf_gettable_ctx_params_fn kbkdf_gettable;
 
 /* ---- life ---- */
 
@@ -122,6 +123,8 @@ static int take_value(const OSSL_PARAM params[], const char *name, struct kdf_va
     return 1;
 }
 
+enum { KBKDF_COUNTER_BITS = 32 };
+
 /* Settings with other values than the device's own: remembered, and refused when a device key is used. */
 static bool is_odd(const OSSL_PARAM params[])
 {
@@ -129,8 +132,11 @@ static bool is_odd(const OSSL_PARAM params[])
     const OSSL_PARAM *mac = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_MAC);
     const OSSL_PARAM *separator = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_KBKDF_USE_SEPARATOR);
     const OSSL_PARAM *length = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_KBKDF_USE_L);
+    const OSSL_PARAM *counter = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_KBKDF_R);
     int value = 1;
 
+    if (counter != NULL && (!OSSL_PARAM_get_int(counter, &value) || value != KBKDF_COUNTER_BITS))
+        return true;
     if (mode != NULL && mode->data_type == OSSL_PARAM_UTF8_STRING
             ? strcasecmp(mode->data, "COUNTER") != 0 && strcasecmp(mode->data, "EXTRACT_AND_EXPAND") != 0
             : mode != NULL && (!OSSL_PARAM_get_int(mode, &value) || value != EVP_KDF_HKDF_MODE_EXTRACT_AND_EXPAND))
@@ -192,13 +198,26 @@ static int kdf_get_params(void *vctx, OSSL_PARAM params[])
     return EVP_KDF_CTX_get_params(ctx->delegate, params);
 }
 
-static const OSSL_PARAM *kdf_gettable(void *vctx, void *provctx)
+/* The default provider's own list (its memory stays as long as our library context holds the provider). */
+static const OSSL_PARAM *gettable(void *provctx, const char *name)
 {
-    static const OSSL_PARAM list[] = {OSSL_PARAM_size_t(OSSL_KDF_PARAM_SIZE, NULL), OSSL_PARAM_END};
+    EVP_KDF *kdf = EVP_KDF_fetch(provider_libctx(provctx), name, NULL);
+    const OSSL_PARAM *list = kdf == NULL ? NULL : EVP_KDF_gettable_ctx_params(kdf);
 
-    (void)vctx;
-    (void)provctx;
+    EVP_KDF_free(kdf);
     return list;
+}
+
+static const OSSL_PARAM *hkdf_gettable(void *vctx, void *provctx)
+{
+    (void)vctx;
+    return gettable(provctx, OSSL_KDF_NAME_HKDF);
+}
+
+static const OSSL_PARAM *kbkdf_gettable(void *vctx, void *provctx)
+{
+    (void)vctx;
+    return gettable(provctx, OSSL_KDF_NAME_KBKDF);
 }
 
 #define OUR_PARAMS                                                                                                     \
@@ -211,27 +230,27 @@ static const OSSL_PARAM *kdf_gettable(void *vctx, void *provctx)
 
 static const OSSL_PARAM *hkdf_settable(void *vctx, void *provctx)
 {
-    static const OSSL_PARAM list[] = {SHARED_PARAMS, OUR_PARAMS, OSSL_PARAM_END};
+    static const OSSL_PARAM list[] = {SHARED_PARAMS, OSSL_PARAM_int(OSSL_KDF_PARAM_MODE, NULL), OUR_PARAMS,
+                                      OSSL_PARAM_END};
 
     (void)vctx;
     (void)provctx;
     return list;
 }
 
+#define KBKDF_PARAMS                                                                                                   \
+    SHARED_PARAMS, OUR_PARAMS, OSSL_PARAM_octet_string(OSSL_KDF_PARAM_SEED, NULL, 0),                                  \
+        OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_CIPHER, NULL, 0), OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_MAC, NULL, 0),   \
+        OSSL_PARAM_int(OSSL_KDF_PARAM_KBKDF_USE_L, NULL), OSSL_PARAM_int(OSSL_KDF_PARAM_KBKDF_USE_SEPARATOR, NULL)
+
+/* The width of the counter can be chosen from OpenSSL 3.1 on; before that, the name must not be accepted. */
 static const OSSL_PARAM *kbkdf_settable(void *vctx, void *provctx)
 {
-    static const OSSL_PARAM list[] = {SHARED_PARAMS,
-                                      OSSL_PARAM_octet_string(OSSL_KDF_PARAM_SEED, NULL, 0),
-                                      OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_CIPHER, NULL, 0),
-                                      OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_MAC, NULL, 0),
-                                      OSSL_PARAM_int(OSSL_KDF_PARAM_KBKDF_USE_L, NULL),
-                                      OSSL_PARAM_int(OSSL_KDF_PARAM_KBKDF_USE_SEPARATOR, NULL),
-                                      OUR_PARAMS,
-                                      OSSL_PARAM_END};
+    static const OSSL_PARAM list[] = {KBKDF_PARAMS, OSSL_PARAM_END};
+    static const OSSL_PARAM newer[] = {KBKDF_PARAMS, OSSL_PARAM_int(OSSL_KDF_PARAM_KBKDF_R, NULL), OSSL_PARAM_END};
 
     (void)vctx;
-    (void)provctx;
-    return list;
+    return provider_core_version(provctx) >= CORE_VERSION(3, 1) ? newer : list;
 }
 
 /* ---- derivation ---- */
@@ -326,11 +345,12 @@ static void *kbkdf_new(void *provctx)
     KDF_FUNCTION(FREECTX, kdf_free), KDF_FUNCTION(DUPCTX, kdf_dup), KDF_FUNCTION(RESET, kdf_reset),                    \
         KDF_FUNCTION(DERIVE, kdf_derive), KDF_FUNCTION(SET_SKEY, kdf_set_skey),                                        \
         KDF_FUNCTION(DERIVE_SKEY, kdf_derive_skey), KDF_FUNCTION(GET_CTX_PARAMS, kdf_get_params),                      \
-        KDF_FUNCTION(GETTABLE_CTX_PARAMS, kdf_gettable), KDF_FUNCTION(SET_CTX_PARAMS, kdf_set_params)
+        KDF_FUNCTION(SET_CTX_PARAMS, kdf_set_params)
 
 const OSSL_DISPATCH kdf_hkdf_functions[] = {
     KDF_FUNCTION(NEWCTX, hkdf_new),
     KDF_FUNCTION(SETTABLE_CTX_PARAMS, hkdf_settable),
+    KDF_FUNCTION(GETTABLE_CTX_PARAMS, hkdf_gettable),
     KDF_FUNCTIONS,
     {0, NULL},
 };
@@ -338,6 +358,7 @@ const OSSL_DISPATCH kdf_hkdf_functions[] = {
 const OSSL_DISPATCH kdf_kbkdf_functions[] = {
     KDF_FUNCTION(NEWCTX, kbkdf_new),
     KDF_FUNCTION(SETTABLE_CTX_PARAMS, kbkdf_settable),
+    KDF_FUNCTION(GETTABLE_CTX_PARAMS, kbkdf_gettable),
     KDF_FUNCTIONS,
     {0, NULL},
 };

@@ -1,5 +1,5 @@
 /*
- * What OpenSSL has got from 3.2 on, for builds against older headers: numbers and function types of the
+ * What OpenSSL has got from 3.1 on, for builds against older headers: numbers and function types of the
  * dispatch only, no function of libcrypto. They are part of libcrypto's ABI and do not change. Whether the core of a
  * process knows them is asked at run time (provider_core_version): one binary serves all.
  */
@@ -11,6 +11,12 @@
 #include <openssl/core_names.h>
 
 #define CORE_VERSION(major, minor) ((unsigned)(major) << 8 | (unsigned)(minor))
+
+/* ---- 3.1: width of KBKDF's counter ---- */
+
+#ifndef OSSL_KDF_PARAM_KBKDF_R
+#define OSSL_KDF_PARAM_KBKDF_R "r"
+#endif
 
 /* ---- 3.2: stores that delete, and open with all parameters at once ---- */
 

@@ -591,9 +591,57 @@ static void test_file(void **state)
     assert_true(count.compared > 0);
 }
 
+/* ---- what can be set and asked: everything that the default provider knows, with its type ---- */
+
+static void in_both(const char *algorithm, const char *what, const OSSL_PARAM *theirs, const OSSL_PARAM *mine)
+{
+    for (; theirs != NULL && theirs->key != NULL; theirs++) {
+        const OSSL_PARAM *p = mine;
+        while (p != NULL && p->key != NULL && /* a name may be there with two types */
+               (strcmp(p->key, theirs->key) != 0 || p->data_type != theirs->data_type))
+            p++;
+        if (p != NULL && p->key != NULL)
+            continue;
+        print_error("%s: %s %s is not there, or of another type\n", algorithm, what, theirs->key);
+        count.wrong++;
+    }
+}
+
+static void test_parameters(void **state)
+{
+    static const char *const ciphers[] = {"AES-128-CBC", "AES-192-CBC", "AES-256-CBC", "AES-256-GCM", "AES-256-XTS"};
+    static const char *const kdfs[] = {"HKDF", "KBKDF"};
+    OSSL_LIB_CTX *ctx = order("symmetric");
+    EVP_MAC *mac[2] = {EVP_MAC_fetch(software(), "HMAC", NULL), EVP_MAC_fetch(ctx, "HMAC", "provider=azihsm")};
+
+    (void)state;
+    memset(&count, 0, sizeof(count));
+    for (size_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++) {
+        EVP_CIPHER *c[2] = {EVP_CIPHER_fetch(software(), ciphers[i], NULL),
+                            EVP_CIPHER_fetch(ctx, ciphers[i], "provider=azihsm")};
+        in_both(ciphers[i], "constant", EVP_CIPHER_gettable_params(c[0]), EVP_CIPHER_gettable_params(c[1]));
+        in_both(ciphers[i], "gettable", EVP_CIPHER_gettable_ctx_params(c[0]), EVP_CIPHER_gettable_ctx_params(c[1]));
+        in_both(ciphers[i], "settable", EVP_CIPHER_settable_ctx_params(c[0]), EVP_CIPHER_settable_ctx_params(c[1]));
+        EVP_CIPHER_free(c[0]);
+        EVP_CIPHER_free(c[1]);
+    }
+    in_both("HMAC", "gettable", EVP_MAC_gettable_ctx_params(mac[0]), EVP_MAC_gettable_ctx_params(mac[1]));
+    in_both("HMAC", "settable", EVP_MAC_settable_ctx_params(mac[0]), EVP_MAC_settable_ctx_params(mac[1]));
+    for (size_t i = 0; i < 2; i++) {
+        EVP_KDF *k[2] = {EVP_KDF_fetch(software(), kdfs[i], NULL), EVP_KDF_fetch(ctx, kdfs[i], "provider=azihsm")};
+        in_both(kdfs[i], "gettable", EVP_KDF_gettable_ctx_params(k[0]), EVP_KDF_gettable_ctx_params(k[1]));
+        in_both(kdfs[i], "settable", EVP_KDF_settable_ctx_params(k[0]), EVP_KDF_settable_ctx_params(k[1]));
+        EVP_KDF_free(k[0]);
+        EVP_KDF_free(k[1]);
+    }
+    EVP_MAC_free(mac[0]);
+    EVP_MAC_free(mac[1]);
+    assert_int_equal(count.wrong, 0);
+}
+
 int main(void)
 {
-    struct CMUnitTest tests[FILES_MAX] = {{0}};
+    struct CMUnitTest tests[FILES_MAX + 1] = {{0}};
     char *more[FILES_MAX - FILES] = {NULL};
     size_t n = stanza_files("symmetric", more, FILES_MAX - FILES);
     int status;
@@ -602,9 +650,10 @@ int main(void)
         const char *name = i < FILES ? files[i] : more[i - FILES];
         tests[i] = (struct CMUnitTest){name, test_file, NULL, NULL, (void *)name};
     }
+    tests[FILES + n] = (struct CMUnitTest)cmocka_unit_test(test_parameters);
     if (n == 0)
         print_message("SKIP: no vectors but OpenSSL's: AZIHSM_VECTORS is not set (test/provider/vectors.py)\n");
-    status = _cmocka_run_group_tests("symmetric vectors", tests, FILES + n, NULL, support_end);
+    status = _cmocka_run_group_tests("symmetric vectors", tests, FILES + n + 1, NULL, support_end);
     for (size_t i = 0; i < n; i++)
         free(more[i]);
     return status;
