@@ -35,6 +35,8 @@ static const OSSL_ITEM reason_strings[] = {
     {REASON_NO_MEMORY, (void *)"out of memory"},
     {REASON_DECRYPT, (void *)"decryption failed"},
     {REASON_UNSUPPORTED, (void *)"not supported"},
+    {REASON_EXPORT, (void *)"private key cannot leave the device: only the device can use it: use the key file itself, "
+                            "which openssl pkey -in FILE -out FILE copies"},
     {REASON_DEVICE_AWAY, (void *)"device not reachable (is azihsmd running? 'azihsm status' tells)"},
     {REASON_DEVICE_REFUSES, (void *)"device refuses this user or its credential (see azihsmd.conf and pin-source)"},
     {REASON_DEVICE_TIMEOUT, (void *)"device did not answer in time ('azihsm status' tells its load)"},

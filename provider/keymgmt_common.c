@@ -196,15 +196,15 @@ int keymgmt_import(void *keydata, int selection, const OSSL_PARAM params[])
     return key_set_inner(key, inner);
 }
 
-/* Failing for the private half is what keeps libcrypto with us instead of taking half a key to another provider. */
+/*
+ * Failing for the private half is what keeps libcrypto with us instead of taking half a key to another provider. It
+ * tries before every signature, so the error is one that costs no formatting.
+ */
 int keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *callback, void *arg)
 {
     const struct key *key = keydata;
     if (key_is_device(key) && (selection & PRIVATE) != 0)
-        return raise_error(
-            key_provider(key), REASON_NOT_EXPORTABLE,
-            "%s key: only the device can use it: use the key file itself, which openssl pkey -in FILE -out FILE copies",
-            key_type_name(key_type(key)));
+        return raise_error(key_provider(key), REASON_EXPORT, NULL);
     if (key_inner(key) == NULL)
         return 0;
     return EVP_PKEY_export(key_inner(key), selection, callback, arg);

@@ -84,6 +84,8 @@ enum reason {
     REASON_NO_MEMORY,
     REASON_DECRYPT, /* OAEP check failed */
     REASON_UNSUPPORTED,
+    REASON_EXPORT, /* as NOT_EXPORTABLE, of keymgmt_export; without data, because libcrypto asks before every signature
+                    */
     /* raise_device chooses one of these by what happened, else REASON_DEVICE */
     REASON_DEVICE_AWAY,
     REASON_DEVICE_REFUSES,
