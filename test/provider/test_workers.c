@@ -169,7 +169,7 @@ static void *sign_until_told(void *arg)
     return NULL;
 }
 
-static void ends(int signal)
+static void end(int signal)
 {
     (void)signal;
     atomic_store(told_to_stop, true);
@@ -182,7 +182,7 @@ static bool four_threads(void)
     pthread_t threads[4];
 
     told_to_stop = &stopped;
-    signal(SIGTERM, ends);
+    signal(SIGTERM, end);
     for (int i = 0; i < 4; i++)
         if (pthread_create(&threads[i], NULL, sign_until_told, &failures) != 0)
             return false;
