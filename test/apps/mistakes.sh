@@ -84,7 +84,9 @@ generate -algorithm EC -pkeyopt group:P-256 -pkeyopt azihsm.tag:18 -out $T/tagge
 mistake "a tag in use" "another key has this azihsm.tag; choose another tag, or use that key (azihsm:?tag=NUMBER) or delete it (azihsm key delete)" \
     generate -algorithm EC -pkeyopt group:P-256 -pkeyopt azihsm.tag:18 -out $T/x.key
 mkdir $T/full && mount -t tmpfs -o size=4k full $T/full && dd if=/dev/zero of=$T/full/fill bs=1k count=8 2>/dev/null
-mistake "no room on the disk: openssl" "the key could not be written: No space left on device" generate -algorithm EC -pkeyopt group:P-256 -out $T/full/x.key
+# OpenSSL 3.5 and 3.6 leave an empty file and say nothing, with a software key too: theirs to say.
+software openssl genpkey -algorithm EC -pkeyopt group:P-256 -out $T/full/software.key 2>/dev/null ||
+    mistake "no room on the disk: openssl" "the key could not be written: No space left on device" generate -algorithm EC -pkeyopt group:P-256 -out $T/full/x.key
 mistake "no room on the disk: azihsm" "$T/full/www.pem: No space left on device" azihsm --keys $T/full key generate www --type ec --curve P-256
 check "and no half key is left" test "$(find $T/full -name '*.pem*' -o -name '*.key' -size +0 | wc -l)" -eq 0
 azihsm key generate www --type ec --curve P-256 >/dev/null
