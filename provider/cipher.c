@@ -77,6 +77,10 @@ static void *cipher_dup(void *vctx)
 
 static int take_keys(struct cipher *ctx, const OSSL_PARAM params[])
 {
+    if (params != NULL && OSSL_PARAM_locate_const(params, SYMKEY_PARAM) != NULL) { /* not the old key's other half */
+        azihsm_key_free(ctx->tweak);
+        ctx->tweak = NULL;
+    }
     return symkey_from_params(ctx->provider, params, SYMKEY_PARAM, ctx->kind->fitting, ctx->kind->name, &ctx->key) &&
            symkey_from_params(ctx->provider, params, SYMKEY_PARAM_TWEAK, ctx->kind->fitting, ctx->kind->name,
                               &ctx->tweak);

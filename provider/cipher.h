@@ -35,7 +35,8 @@ struct cipher {
     EVP_CIPHER_CTX *delegate;
     struct azihsm_key *key, *tweak; /* key NULL: key bytes, the delegate works */
     /* of the device's work */
-    bool decrypt, padding, has_iv, has_tag, done;
+    bool decrypt, padding, has_iv, has_tag;
+    bool done, failed;           /* GCM, XTS: the message was handed in; any of it did not succeed */
     uint8_t iv[CIPHER_BLOCK];    /* as given at init */
     uint8_t chain[CIPHER_BLOCK]; /* CBC: for the next block; GCM: the IV that was used */
     uint8_t tag[CIPHER_GCM_TAG];

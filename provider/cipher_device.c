@@ -16,16 +16,18 @@ int cipher_device_begin(struct cipher *ctx, bool decrypt, const uint8_t *iv, siz
                                ctx->kind->iv_size);
         memcpy(ctx->iv, iv, ivlen);
         ctx->has_iv = true;
+    } else if (ctx->kind->mode == CIPHER_GCM && ctx->done) {
+        ctx->has_iv = false; /* it was used: a second message under it would give both away */
     }
+    if (!decrypt || ctx->decrypt != decrypt || ctx->done) /* of another message */
+        ctx->has_tag = false;
     memcpy(ctx->chain, ctx->iv, sizeof(ctx->chain));
     OPENSSL_cleanse(ctx->partial, sizeof(ctx->partial));
     OPENSSL_clear_free(ctx->aad, ctx->aadlen);
     ctx->aad = NULL;
     ctx->aadlen = ctx->used = 0;
     ctx->decrypt = decrypt;
-    ctx->done = false;
-    if (!decrypt)
-        ctx->has_tag = false;
+    ctx->done = ctx->failed = false;
     return 1;
 }
 
@@ -186,10 +188,6 @@ static int gcm_message(struct cipher *ctx, uint8_t *out, const uint8_t *in, size
     struct azihsm_error error = {0};
     struct azihsm_bytes aad = {ctx->aad, ctx->aadlen};
 
-    if (ctx->decrypt && !ctx->has_tag)
-        return raise_error(ctx->provider, REASON_STATE,
-                           "set the tag before the data: a key in the device deciphers a "
-                           "message as a whole");
     if (azihsm_key_aes_gcm(ctx->key, ctx->decrypt, ctx->chain, aad, in, out, inl, ctx->tag, &error) != AZIHSM_OK)
         return raise_device(ctx->provider, &error, "AES-GCM");
     ctx->has_tag = true;
@@ -209,6 +207,26 @@ static int xts_message(struct cipher *ctx, uint8_t *out, const uint8_t *in, size
            raise_device(ctx->provider, &error, "AES-XTS");
 }
 
+/* What is refused before the request may be tried again; a message that failed, or had more to it, never passes. */
+static int whole_message(struct cipher *ctx, uint8_t *out, size_t outsize, const uint8_t *in, size_t inl)
+{
+    int ok;
+
+    if (ctx->done) {
+        ctx->failed = true;
+        return raise_error(ctx->provider, REASON_STATE, "a key in the device takes a message in one piece");
+    }
+    if (outsize < inl)
+        return raise_error(ctx->provider, REASON_BUFFER, "is %zu, should be at least %zu", outsize, inl);
+    if (ctx->kind->mode == CIPHER_GCM && ctx->decrypt && !ctx->has_tag)
+        return raise_error(ctx->provider, REASON_STATE,
+                           "set the tag before the data: a key in the device deciphers a message as a whole");
+    ok = ctx->kind->mode == CIPHER_GCM ? gcm_message(ctx, out, in, inl) : xts_message(ctx, out, in, inl);
+    ctx->done = true;
+    ctx->failed = !ok;
+    return ok;
+}
+
 int cipher_device_update(struct cipher *ctx, uint8_t *out, size_t *outl, size_t outsize, const uint8_t *in, size_t inl)
 {
     int ok;
@@ -224,12 +242,7 @@ int cipher_device_update(struct cipher *ctx, uint8_t *out, size_t *outl, size_t 
     }
     if (inl == 0)
         return 1;
-    if (ctx->done)
-        return raise_error(ctx->provider, REASON_STATE, "a key in the device takes a message in one piece");
-    if (outsize < inl)
-        return raise_error(ctx->provider, REASON_BUFFER, "is %zu, should be at least %zu", outsize, inl);
-    ok = ctx->kind->mode == CIPHER_GCM ? gcm_message(ctx, out, in, inl) : xts_message(ctx, out, in, inl);
-    ctx->done = true;
+    ok = whole_message(ctx, out, outsize, in, inl);
     *outl = ok ? inl : 0;
     return ok;
 }
@@ -241,6 +254,8 @@ int cipher_device_final(struct cipher *ctx, uint8_t *out, size_t *outl, size_t o
         return 0;
     if (ctx->kind->mode == CIPHER_CBC)
         return cbc_final(ctx, out, outl, outsize);
+    if (ctx->failed) /* many a program looks at this result only */
+        return raise_error(ctx->provider, REASON_DECRYPT, "the message did not pass before");
     return ctx->done || raise_error(ctx->provider, REASON_UNSUPPORTED, "the device does not take an empty message");
 }
 
@@ -268,6 +283,8 @@ int cipher_device_get_params(struct cipher *ctx, OSSL_PARAM params[])
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
         if ((p = OSSL_PARAM_locate(params, sizes[i].name)) != NULL && !OSSL_PARAM_set_size_t(p, sizes[i].value))
             return 0;
+    if (OSSL_PARAM_locate(params, OSSL_CIPHER_PARAM_AEAD_TLS1_GET_IV_GEN) != NULL)
+        return raise_error(ctx->provider, REASON_UNSUPPORTED, "TLS records with keys in the device");
     p = OSSL_PARAM_locate(params, OSSL_CIPHER_PARAM_AEAD_TAG);
     if (p != NULL && (ctx->decrypt || !ctx->has_tag || p->data_size > CIPHER_GCM_TAG ||
                       !OSSL_PARAM_set_octet_string(p, ctx->tag, p->data_size)))
@@ -280,6 +297,8 @@ int cipher_device_get_params(struct cipher *ctx, OSSL_PARAM params[])
 
 int cipher_device_set_params(struct cipher *ctx, const OSSL_PARAM params[])
 {
+    static const char *const tls[] = {OSSL_CIPHER_PARAM_AEAD_TLS1_AAD, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED,
+                                      OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV};
     const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_PADDING);
     unsigned padding;
     size_t size = 0;
@@ -290,8 +309,9 @@ int cipher_device_set_params(struct cipher *ctx, const OSSL_PARAM params[])
     if (p != NULL && (!OSSL_PARAM_get_size_t(p, &size) || size != ctx->kind->iv_size))
         return raise_error(ctx->provider, REASON_PARAMETER, "an IV of %zu bytes, the device takes %zu", size,
                            ctx->kind->iv_size);
-    if (OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD) != NULL)
-        return raise_error(ctx->provider, REASON_UNSUPPORTED, "TLS records with keys in the device");
+    for (size_t i = 0; i < sizeof(tls) / sizeof(tls[0]); i++)
+        if (OSSL_PARAM_locate_const(params, tls[i]) != NULL)
+            return raise_error(ctx->provider, REASON_UNSUPPORTED, "TLS records with keys in the device");
     p = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_AEAD_TAG);
     if (p != NULL && (p->data_size != CIPHER_GCM_TAG || /* without data it only sets the length of the tag */
                       (p->data != NULL && (!ctx->decrypt || p->data_type != OSSL_PARAM_OCTET_STRING))))

@@ -123,28 +123,23 @@ static int take_value(const OSSL_PARAM params[], const char *name, struct kdf_va
     return 1;
 }
 
-enum { KBKDF_COUNTER_BITS = 32 };
-
-/* Settings with other values than the device's own: remembered, and refused when a device key is used. */
-static bool is_odd(const OSSL_PARAM params[])
+/* The last key that was given counts, whatever its form. */
+static int make_way(struct kdf *ctx, const OSSL_PARAM params[])
 {
-    const OSSL_PARAM *mode = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_MODE);
-    const OSSL_PARAM *mac = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_MAC);
-    const OSSL_PARAM *separator = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_KBKDF_USE_SEPARATOR);
-    const OSSL_PARAM *length = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_KBKDF_USE_L);
-    const OSSL_PARAM *counter = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_KBKDF_R);
-    int value = 1;
+    bool bytes = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_KEY) != NULL;
+    bool device = OSSL_PARAM_locate_const(params, SYMKEY_PARAM) != NULL;
 
-    if (counter != NULL && (!OSSL_PARAM_get_int(counter, &value) || value != KBKDF_COUNTER_BITS))
-        return true;
-    if (mode != NULL && mode->data_type == OSSL_PARAM_UTF8_STRING
-            ? strcasecmp(mode->data, "COUNTER") != 0 && strcasecmp(mode->data, "EXTRACT_AND_EXPAND") != 0
-            : mode != NULL && (!OSSL_PARAM_get_int(mode, &value) || value != EVP_KDF_HKDF_MODE_EXTRACT_AND_EXPAND))
-        return true;
-    if (mac != NULL && (mac->data_type != OSSL_PARAM_UTF8_STRING || strcasecmp(mac->data, "HMAC") != 0))
-        return true;
-    return (separator != NULL && (!OSSL_PARAM_get_int(separator, &value) || value == 0)) ||
-           (length != NULL && (!OSSL_PARAM_get_int(length, &value) || value == 0));
+    if (bytes && device)
+        return raise_error(ctx->provider, REASON_PARAMETER, "both key bytes and %s are given", SYMKEY_PARAM);
+    if (bytes || device) {
+        azihsm_key_free(ctx->secret);
+        ctx->secret = NULL;
+    }
+    if (bytes) {
+        azihsm_key_free(ctx->key);
+        ctx->key = NULL;
+    }
+    return 1;
 }
 
 static int take_output(struct kdf *ctx, const OSSL_PARAM params[])
@@ -186,8 +181,8 @@ static int kdf_set_params(void *vctx, const OSSL_PARAM params[])
         !take_value(params, OSSL_KDF_PARAM_INFO, &ctx->value[KDF_INFO]) ||
         !take_value(params, KDF_PARAM_PEER, &ctx->value[KDF_PEER]))
         return raise_error(ctx->provider, REASON_PARAMETER, "salt, info and %s are octet strings", KDF_PARAM_PEER);
-    ctx->odd |= is_odd(params);
-    return take_output(ctx, params) && EVP_KDF_CTX_set_params(ctx->delegate, params) &&
+    ctx->odd = kdf_device_odd(ctx->odd, params);
+    return make_way(ctx, params) && take_output(ctx, params) && EVP_KDF_CTX_set_params(ctx->delegate, params) &&
            symkey_from_params(ctx->provider, params, SYMKEY_PARAM, fitting, "key agreement", &ctx->key);
 }
 
@@ -273,8 +268,6 @@ static int set_bytes(struct kdf *ctx, const char *name, struct azihsm_bytes byte
     const OSSL_PARAM params[] = {OSSL_PARAM_octet_string(name, (void *)(uintptr_t)bytes.data, bytes.len),
                                  OSSL_PARAM_END};
 
-    azihsm_key_free(ctx->secret);
-    ctx->secret = NULL;
     return kdf_set_params(ctx, params);
 }
 
@@ -293,7 +286,9 @@ static int kdf_set_skey(void *vctx, void *skeydata, const char *name)
                            "a key in the device can only be the \"key\", not the %.32s", name);
     if (!symkey_fits(ctx->provider, skey->key, skey->id, fitting, "derivation"))
         return 0;
+    azihsm_key_free(ctx->key);
     azihsm_key_free(ctx->secret);
+    ctx->key = NULL;
     ctx->secret = azihsm_key_up_ref(skey->key);
     return 1;
 }

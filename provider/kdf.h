@@ -35,12 +35,12 @@ struct kdf {
     bool kbkdf;
     EVP_KDF_CTX *delegate;
     struct azihsm_key *key;    /* EC private key, or NULL */
-    struct azihsm_key *secret; /* shared secret, or NULL; before key */
+    struct azihsm_key *secret; /* shared secret, or NULL; at most one of the two is there */
     struct kdf_value value[KDF_VALUES];
     uint32_t output_kind; /* 0: not set */
     char *output;
     char digest[64];
-    bool odd; /* a setting that the device does not have: mode, separator, length field */
+    unsigned odd; /* settings that the device does not have, a bit for each (kdf.c) */
 };
 
 /* Whether the device derives; else the delegate. */
@@ -49,6 +49,8 @@ static inline bool kdf_in_device(const struct kdf *ctx)
     return ctx->key != NULL || ctx->secret != NULL;
 }
 
+/* odd (struct kdf) after these parameters: a bit for each setting that the device does not have. */
+unsigned kdf_device_odd(unsigned odd, const OSSL_PARAM params[]);
 int kdf_device_derive(struct kdf *ctx, unsigned char *out, size_t outlen);
 struct skey *kdf_device_derive_skey(struct kdf *ctx, const char *type, size_t len);
 

@@ -4,8 +4,67 @@
 #include "kdf.h"
 #include "sigdigest.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
 #include <string.h>
+#include <strings.h>
+
+enum { KBKDF_COUNTER_BITS = 32 };
+
+/* ---- settings that the device does not have: remembered, and refused when a device key is used ---- */
+
+static bool odd_mode(const OSSL_PARAM *p)
+{
+    int mode = 0;
+
+    if (p->data_type == OSSL_PARAM_UTF8_STRING)
+        return strcasecmp(p->data, "COUNTER") != 0 && strcasecmp(p->data, "EXTRACT_AND_EXPAND") != 0;
+    return !OSSL_PARAM_get_int(p, &mode) || mode != EVP_KDF_HKDF_MODE_EXTRACT_AND_EXPAND;
+}
+
+static bool odd_mac(const OSSL_PARAM *p)
+{
+    return p->data_type != OSSL_PARAM_UTF8_STRING || strcasecmp(p->data, "HMAC") != 0;
+}
+
+static bool odd_switch(const OSSL_PARAM *p)
+{
+    int on = 0;
+
+    return !OSSL_PARAM_get_int(p, &on) || on == 0;
+}
+
+static bool odd_counter(const OSSL_PARAM *p)
+{
+    int bits = 0;
+
+    return !OSSL_PARAM_get_int(p, &bits) || bits != KBKDF_COUNTER_BITS;
+}
+
+/* A bit for each setting, so that one that is set right later is no longer held against the context. */
+unsigned kdf_device_odd(unsigned odd, const OSSL_PARAM params[])
+{
+    static const struct {
+        const char *name;
+        bool (*is_odd)(const OSSL_PARAM *p);
+    } settings[] = {{OSSL_KDF_PARAM_MODE, odd_mode},
+                    {OSSL_KDF_PARAM_MAC, odd_mac},
+                    {OSSL_KDF_PARAM_KBKDF_USE_SEPARATOR, odd_switch},
+                    {OSSL_KDF_PARAM_KBKDF_USE_L, odd_switch},
+                    {OSSL_KDF_PARAM_KBKDF_R, odd_counter}};
+
+    for (unsigned i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, settings[i].name);
+
+        if (p != NULL)
+            odd = settings[i].is_odd(p) ? odd | 1u << i : odd & ~(1u << i);
+    }
+    return odd;
+}
+
+/* ---- derivations ---- */
 
 static int device_hash(struct kdf *ctx, uint32_t *hash)
 {
@@ -64,7 +123,7 @@ static struct azihsm_key *derive_kind(struct kdf *ctx, uint32_t kind)
     struct azihsm_key *secret = NULL, *key = NULL;
     struct azihsm_error error = {0};
 
-    if (ctx->odd) {
+    if (ctx->odd != 0) {
         raise_error(ctx->provider, REASON_UNSUPPORTED, "the device has no such mode of this derivation");
         return NULL;
     }

@@ -18,6 +18,7 @@ struct hmac {
     struct azihsm_key *key; /* NULL: key bytes, the delegate works */
     char digest[64];        /* as the caller set it, "" when not */
     size_t used;
+    bool refused; /* an update did not fit: what is gathered is not the message */
     uint8_t message[AZIHSM_HMAC_MSG_MAX];
 };
 
@@ -113,6 +114,12 @@ static int hmac_set_params(void *vctx, const OSSL_PARAM params[])
 
     if (params == NULL || params[0].key == NULL)
         return 1;
+    if (OSSL_PARAM_locate_const(params, OSSL_MAC_PARAM_KEY) != NULL) { /* key bytes end the use of a device key */
+        if (OSSL_PARAM_locate_const(params, SYMKEY_PARAM) != NULL)
+            return raise_error(ctx->provider, REASON_PARAMETER, "both key bytes and %s are given", SYMKEY_PARAM);
+        azihsm_key_free(ctx->key);
+        ctx->key = NULL;
+    }
     if (p != NULL && !OSSL_PARAM_get_utf8_string(p, &digest, sizeof(ctx->digest)))
         return raise_error(ctx->provider, REASON_DIGEST, "the name is too long");
     return EVP_MAC_CTX_set_params(ctx->delegate, params) &&
@@ -140,7 +147,7 @@ static int hmac_init(void *vctx, const unsigned char *key, size_t keylen, const 
 {
     struct hmac *ctx = vctx;
 
-    if (key != NULL || (params != NULL && OSSL_PARAM_locate_const(params, OSSL_MAC_PARAM_KEY) != NULL)) {
+    if (key != NULL) {
         azihsm_key_free(ctx->key);
         ctx->key = NULL;
     }
@@ -151,6 +158,7 @@ static int hmac_init(void *vctx, const unsigned char *key, size_t keylen, const 
     if (key != NULL)
         return raise_error(ctx->provider, REASON_PARAMETER, "both key bytes and %s are given", SYMKEY_PARAM);
     ctx->used = 0;
+    ctx->refused = false;
     return check_digest(ctx);
 }
 
@@ -176,7 +184,8 @@ static int hmac_update(void *vctx, const unsigned char *in, size_t inl)
 
     if (ctx->key == NULL)
         return EVP_MAC_update(ctx->delegate, in, inl);
-    if (inl > sizeof(ctx->message) - ctx->used)
+    ctx->refused |= inl > sizeof(ctx->message) - ctx->used;
+    if (ctx->refused)
         return raise_error(ctx->provider, REASON_INPUT_LENGTH, "a key in the device authenticates at most %zu bytes",
                            sizeof(ctx->message));
     if (inl > 0)
@@ -194,6 +203,8 @@ static int hmac_final(void *vctx, unsigned char *out, size_t *outl, size_t outsi
     if (ctx->key == NULL)
         return EVP_MAC_final(ctx->delegate, out, outl, outsize);
     size = kinds[kind_of(ctx)].size;
+    if (out != NULL && ctx->refused) /* many a program looks at this result only */
+        return raise_error(ctx->provider, REASON_STATE, "a part of the message was refused before");
     if (out != NULL) {
         if (outsize < size)
             return raise_error(ctx->provider, REASON_BUFFER, "is %zu, should be at least %zu", outsize, size);

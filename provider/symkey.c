@@ -11,6 +11,7 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- from a URI ---- */
 
@@ -151,6 +152,35 @@ static int encode(struct provider *provider, struct azihsm_key *key, uint8_t **p
     return ok || raise_error(provider, REASON_HOST_CRYPTO, "the key cannot be written as a key file");
 }
 
+/*
+ * Whether what is at path may be replaced: nothing, or a secret key of the same algorithm, as the same derivation made
+ * before. Any other key may be the only copy.
+ */
+static bool may_replace(const char *path, uint32_t kind, char *why, size_t why_size)
+{
+    struct keyfile file = {0};
+    unsigned char *algorithm = NULL;
+    uint8_t *data = NULL;
+    size_t len = 0;
+    int size;
+    bool same;
+
+    if (access(path, F_OK) != 0)
+        return true;
+    if (keyfile_read(path, &data, &len, why, why_size) != KEYFILE_OK)
+        return false;
+    size = symkind_algorithm(kind, &algorithm);
+    same = keyfile_parse((struct azihsm_bytes){data, len}, &file, why, why_size) == KEYFILE_OK && file.spki.len == 0 &&
+           size > 0 && file.algorithm.len == (size_t)size &&
+           memcmp(file.algorithm.data, algorithm, file.algorithm.len) == 0;
+    if (!same)
+        snprintf(why, why_size, "%.120s: holds another key, which is not replaced", path);
+    keyfile_clear(&file);
+    OPENSSL_free(algorithm);
+    OPENSSL_clear_free(data, len);
+    return same;
+}
+
 int symkey_save(struct provider *provider, struct azihsm_key *key, const char *text, bool replace)
 {
     bool (*const write)(const char *, struct azihsm_bytes, char *, size_t) = replace ? keyfile_write : keyfile_create;
@@ -163,7 +193,8 @@ int symkey_save(struct provider *provider, struct azihsm_key *key, const char *t
     if (!uri_parse(text, &uri, why, sizeof(why)))
         return raise_error(provider, REASON_URI, "%.*s: %s", uri_shown(text), text, why);
     if (path_of(provider, &uri, path, sizeof(path)) && encode(provider, key, &pem, &len))
-        ok = write(path, (struct azihsm_bytes){pem, len}, why, sizeof(why)) ||
+        ok = ((!replace || may_replace(path, azihsm_key_kind(key), why, sizeof(why))) &&
+              write(path, (struct azihsm_bytes){pem, len}, why, sizeof(why))) ||
              raise_error(provider, REASON_FILE, "%s", why);
     OPENSSL_clear_free(pem, len);
     uri_clear(&uri);

@@ -305,6 +305,35 @@ static void test_chain(void **state)
     EVP_SKEY_free(secret);
 }
 
+/* The last "key" counts; another secret input does not touch it. */
+static void test_last_key(void **state)
+{
+    EVP_PKEY *device = device_key(ctx, "P-384x"), *peer = public_of(software_key(ctx, "P-384"));
+    EVP_SKEY *secret = agree(device, peer, "provider=azihsm", 48), *key;
+    EVP_SKEY *salt = of_bytes(ctx, "GENERIC-SECRET", "provider=azihsm", data, 20, NULL);
+    EVP_KDF *kdf = EVP_KDF_fetch(ctx, "HKDF", "provider=azihsm");
+    EVP_KDF_CTX *k = EVP_KDF_CTX_new(kdf);
+    OSSL_PARAM digest[] = {UTF8("digest", "SHA256"), END};
+    OSSL_PARAM bytes[] = {OSSL_PARAM_construct_octet_string("key", data, 30), END};
+    const uint8_t *raw;
+    size_t len;
+
+    (void)state;
+    good(EVP_KDF_CTX_set_SKEY(k, secret, "key") && EVP_KDF_CTX_set_SKEY(k, salt, "salt"));
+    key = EVP_KDF_derive_SKEY(k, NULL, "AES", "provider=azihsm", 32, digest);
+    good(key != NULL);
+    bad(EVP_SKEY_get0_raw_key(key, &raw, &len));
+    EVP_SKEY_free(key);
+    good(EVP_KDF_CTX_set_params(k, bytes));
+    key = EVP_KDF_derive_SKEY(k, NULL, "GENERIC-SECRET", "provider=azihsm", 32, digest);
+    good(key != NULL && EVP_SKEY_get0_raw_key(key, &raw, &len) && len == 32);
+    EVP_SKEY_free(key);
+    EVP_KDF_CTX_free(k);
+    EVP_KDF_free(kdf);
+    EVP_SKEY_free(salt);
+    EVP_SKEY_free(secret);
+}
+
 /* The same functions of ours with software keys. */
 static void test_chain_in_software(void **state)
 {
@@ -393,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_mac),
 #if OPENSSL_VERSION_PREREQ(3, 6)
         cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_last_key),
         cmocka_unit_test(test_chain_in_software),
 #endif
         cmocka_unit_test(test_refused),

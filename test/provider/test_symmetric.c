@@ -302,11 +302,20 @@ static void test_gcm(void **state)
     good(EVP_CipherUpdate(c, NULL, &n, (const uint8_t *)"er", 2));
     good(EVP_CipherUpdate(c, out, &n, in, sizeof(in)));
     assert_int_equal(n, sizeof(in));
-    assert_true(EVP_CipherUpdate(c, back, &n, in, 10) <= 0); /* one piece */
-    assert_true(error_says("one piece"));
     good(EVP_CipherFinal_ex(c, back, &n));
     good(EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, 16, tag));
     good(EVP_CIPHER_CTX_get_params(c, query));
+    /* a second message needs an IV of its own */
+    good(EVP_EncryptInit_ex2(c, NULL, NULL, NULL, NULL));
+    bad(EVP_CipherUpdate(c, back, &n, in, sizeof(in)));
+    good(EVP_EncryptInit_ex2(c, NULL, NULL, iv, NULL));
+    good(EVP_CipherUpdate(c, back, &n, in, sizeof(in)));
+    assert_true(EVP_CipherUpdate(c, back, &n, in, 10) <= 0); /* one piece, or it does not pass */
+    assert_true(error_says("one piece"));
+    bad(EVP_CipherFinal_ex(c, back, &n));
+    /* deciphering needs a tag of its own, not that of what was enciphered */
+    good(EVP_DecryptInit_ex2(c, NULL, NULL, used, NULL));
+    bad(EVP_CipherUpdate(c, back, &n, out, sizeof(in)));
     EVP_CIPHER_CTX_free(c);
     good(EVP_EncryptInit_ex2(soft, cipher, key, used, NULL));
     good(EVP_EncryptUpdate(soft, NULL, &n, (const uint8_t *)"header", 6));
@@ -326,8 +335,9 @@ static void test_gcm(void **state)
             good(EVP_CipherUpdate(c, back, &n, out, sizeof(in)));
             good(EVP_CipherFinal_ex(c, back + n, &n));
             assert_memory_equal(back, in, sizeof(in));
-        } else { /* wrong tag, no tag */
+        } else { /* wrong tag, no tag: the final says so too */
             bad(EVP_CipherUpdate(c, back, &n, out, sizeof(in)));
+            bad(EVP_CipherFinal_ex(c, back, &n));
         }
         EVP_CIPHER_CTX_free(c);
     }
@@ -416,11 +426,13 @@ static void check_derivations(void)
     secretlen = shared_secret(mine, secret);
     for (size_t d = 0; d < DERIVATIONS; d++) {
         for (size_t m = 0; m < 3; m++) {
-            derive_in_device(&derivations[d], mine, macs[m].type, "azihsm://mac");
+            char uri[32];
+            snprintf(uri, sizeof(uri), "azihsm://%s", macs[m].type);
+            derive_in_device(&derivations[d], mine, macs[m].type, uri);
             derive_bytes(software(), NULL, &derivations[d], secret, secretlen, key, macs[m].size);
-            assert_int_equal(hmac(ctx, "provider=azihsm", m == 1 ? NULL : macs[m].digest, NULL, 0, "azihsm://mac", in,
-                                  sizeof(in), one),
-                             macs[m].size);
+            assert_int_equal(
+                hmac(ctx, "provider=azihsm", m == 1 ? NULL : macs[m].digest, NULL, 0, uri, in, sizeof(in), one),
+                macs[m].size);
             hmac(software(), NULL, macs[m].digest, key, macs[m].size, NULL, in, sizeof(in), two);
             assert_memory_equal(one, two, macs[m].size);
         }
@@ -471,9 +483,12 @@ static void test_refusals(void **state)
     EVP_CIPHER *cipher = EVP_CIPHER_fetch(ctx, "AES-128-CBC", "provider=azihsm");
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     OSSL_PARAM aes[] = {OSSL_PARAM_construct_utf8_string("azihsm.key", "azihsm://cbc256", 0), OSSL_PARAM_END};
-    OSSL_PARAM key[] = {OSSL_PARAM_construct_utf8_string("azihsm.key", "azihsm://mac", 0), OSSL_PARAM_END};
+    OSSL_PARAM key[] = {OSSL_PARAM_construct_utf8_string("azihsm.key", "azihsm://HMAC-SHA256", 0), OSSL_PARAM_END};
     OSSL_PARAM none[] = {OSSL_PARAM_construct_utf8_string("azihsm.key", "azihsm://no-such-key", 0), OSSL_PARAM_END};
-    uint8_t iv[16] = {0}, long_message[1025] = {0};
+    uint8_t iv[16] = {0}, long_message[1025] = {0}, tag[64], expected[EVP_MAX_MD_SIZE];
+    OSSL_PARAM bytes[] = {OSSL_PARAM_construct_octet_string("key", iv, 16),
+                          OSSL_PARAM_construct_utf8_string("digest", "SHA256", 0), OSSL_PARAM_END};
+    size_t taglen = 0;
 
     (void)state;
     assert_true(EVP_MAC_init(m, NULL, 0, aes) <= 0);
@@ -481,14 +496,71 @@ static void test_refusals(void **state)
     assert_true(EVP_MAC_init(m, NULL, 0, none) <= 0);
     assert_true(error_says("no-such-key"));
     good(EVP_MAC_init(m, NULL, 0, key));
-    assert_true(EVP_MAC_update(m, long_message, sizeof(long_message)) <= 0);
+    good(EVP_MAC_update(m, long_message, 1000));
+    assert_true(EVP_MAC_update(m, long_message, 100) <= 0);
     assert_true(error_says("1024"));
+    bad(EVP_MAC_update(m, long_message, 1)); /* what is left out cannot be made up for */
+    bad(EVP_MAC_final(m, tag, &taglen, sizeof(tag)));
+    good(EVP_MAC_init(m, NULL, 0, NULL));
+    good(EVP_MAC_update(m, long_message, 1000) && EVP_MAC_final(m, tag, &taglen, sizeof(tag)));
+    /* key bytes end the use of the device's key, also as a parameter */
+    good(EVP_MAC_CTX_set_params(m, bytes));
+    good(EVP_MAC_init(m, NULL, 0, NULL) && EVP_MAC_update(m, long_message, 10));
+    good(EVP_MAC_final(m, tag, &taglen, sizeof(tag)));
+    hmac(software(), NULL, "SHA256", iv, 16, NULL, long_message, 10, expected);
+    assert_int_equal(taglen, 32);
+    assert_memory_equal(tag, expected, 32);
     assert_true(EVP_EncryptInit_ex2(c, cipher, NULL, iv, aes) <= 0); /* a key of another size */
     assert_true(error_says("AES-256"));
     EVP_CIPHER_CTX_free(c);
     EVP_CIPHER_free(cipher);
     EVP_MAC_CTX_free(m);
     EVP_MAC_free(mac);
+}
+
+/* The last key that a KDF is given counts; a derivation writes over no key but its own like. */
+static void test_kdf_keys(void **state)
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(ctx, "HKDF", "provider=azihsm");
+    EVP_KDF_CTX *k = EVP_KDF_CTX_new(kdf);
+    EVP_PKEY *mine = make_key(software(), NULL, "P-256");
+    unsigned char *spki = NULL;
+    size_t len = (size_t)i2d_PUBKEY(mine, &spki);
+    uint8_t out[64], expected[32];
+    OSSL_PARAM device[] = {OSSL_PARAM_construct_utf8_string("digest", "SHA256", 0),
+                           OSSL_PARAM_construct_utf8_string("azihsm.key", "azihsm://agree", 0),
+                           OSSL_PARAM_construct_octet_string("azihsm.peer", spki, len),
+                           OSSL_PARAM_construct_utf8_string("azihsm.output_type", "AES-256", 0),
+                           OSSL_PARAM_construct_utf8_string("azihsm.output", "azihsm://derived", 0),
+                           OSSL_PARAM_END};
+    OSSL_PARAM over[] = {OSSL_PARAM_construct_utf8_string("azihsm.output", "azihsm://agree", 0), OSSL_PARAM_END};
+    OSSL_PARAM odd[] = {OSSL_PARAM_construct_utf8_string("mode", "EXPAND_ONLY", 0), OSSL_PARAM_END};
+    OSSL_PARAM even[] = {OSSL_PARAM_construct_utf8_string("mode", "EXTRACT_AND_EXPAND", 0), OSSL_PARAM_END};
+    OSSL_PARAM bytes[] = {OSSL_PARAM_construct_octet_string("key", "0123456789abcdef", 16), OSSL_PARAM_END};
+    OSSL_PARAM both[] = {bytes[0], device[1], OSSL_PARAM_END};
+
+    (void)state;
+    good(EVP_KDF_derive(k, out, sizeof(out), device));
+    good(EVP_KDF_derive(k, out, sizeof(out), NULL)); /* the same again */
+    bad(EVP_KDF_derive(k, out, sizeof(out), over));  /* a private key stands there */
+    tool("key show agree --check");
+    good(EVP_KDF_CTX_set_params(k, device) && EVP_KDF_CTX_set_params(k, odd));
+    bad(EVP_KDF_derive(k, out, sizeof(out), NULL));
+    good(EVP_KDF_CTX_set_params(k, even));
+    good(EVP_KDF_derive(k, out, sizeof(out), NULL));
+    bad(EVP_KDF_CTX_set_params(k, both));
+    good(EVP_KDF_derive(k, out, 32, bytes));
+    EVP_KDF_CTX_free(k);
+    EVP_KDF_free(kdf);
+    kdf = EVP_KDF_fetch(software(), "HKDF", NULL);
+    k = EVP_KDF_CTX_new(kdf);
+    good(EVP_KDF_CTX_set_params(k, (OSSL_PARAM[]){device[0], OSSL_PARAM_construct_end()}));
+    good(EVP_KDF_derive(k, expected, 32, bytes));
+    assert_memory_equal(out, expected, 32);
+    EVP_KDF_CTX_free(k);
+    EVP_KDF_free(kdf);
+    OPENSSL_free(spki);
+    EVP_PKEY_free(mine);
 }
 
 /* Without the switch there is nothing of it. */
@@ -527,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_derived_keys),
         cmocka_unit_test(test_derived_by_two_uses),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_kdf_keys),
         cmocka_unit_test(test_off_by_default),
     };
 
