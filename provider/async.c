@@ -1,5 +1,5 @@
 /*
- * Pausing an ASYNC_JOB while the device works (acceptance.md D5).
+ * Pausing an ASYNC_JOB while the device works.
  *
  * Each wait context of the application gets one descriptor of ours, once, and keeps it until it is freed: servers put
  * it into their poll sets, where a number that comes and goes would sooner or later hit a stranger's file. It is an

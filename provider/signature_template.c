@@ -1,7 +1,7 @@
 /*
- * Delegates of device signatures, kept ready in the key. TLS sets its padding for every signature anew and so needs a
- * delegate for each; to initialise one costs libcrypto three look-ups of algorithms, under locks that all threads
- * share, to copy one costs none (acceptance row C-16). A template is never changed after it was published.
+ * Delegates of device signatures, kept ready in the key, for callers that set more than TLS does (whose settings are
+ * only noted, signature_rsa.c). To initialise a delegate costs libcrypto three look-ups of algorithms, under locks that
+ * all threads share, to copy one costs none (acceptance row C-16). A template is never changed after it was published.
  *
  * In libcrypto 3.0 the copy of a context goes on pointing to the original's AlgorithmIdentifier: so only what the key
  * keeps is copied, and what finds no place is given away.

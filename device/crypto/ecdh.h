@@ -8,8 +8,6 @@
 
 #include <openssl/types.h>
 
-enum { ECDH_SECRET_MAX = 66 };
-
 /*
  * secret receives exactly len bytes (the curve's coordinate size) big-endian, leading zeros included. peer must have
  * been checked to lie on the curve (spki_decode_peer does); the curves have cofactor 1, so no further check is needed.

@@ -10,7 +10,7 @@
 
 #include <openssl/types.h>
 
-enum { WRAP_KEK_SIZE = 32, WRAP_RSA_MAX = 512 };
+enum { WRAP_KEK_SIZE = 32 };
 
 /* Client: wraps target to the RSA public key with a random AES-256 key. AZIHSM_E_ENCODE when cap is too small. */
 azihsm_rc wrap_seal(OSSL_LIB_CTX *libctx, EVP_PKEY *wrapping_key, uint32_t hash, struct azihsm_bytes target,

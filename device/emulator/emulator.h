@@ -92,7 +92,7 @@ struct emu_bulk {
     size_t aad_len;
     uint32_t data_unit; /* bytes */
     const uint8_t *src;
-    uint8_t *dst; /* may equal src; untouched on a tag mismatch */
+    uint8_t *dst; /* may equal src; after a tag mismatch it is as it was */
     size_t len;
     /* out */
     uint32_t result;     /* device_status, 7.5 */

@@ -135,7 +135,8 @@ enum { ENGINE_GCM_IV_SIZE = 12, ENGINE_GCM_TAG_SIZE = 16, ENGINE_XTS_TWEAK_SIZE 
 
 /*
  * AES-GCM; kinds AES_GCM_BULK256 (both). tag is written on encryption, compared on decryption; on a mismatch
- * (AZIHSM_STATUS_AES_DECRYPT_FAILED) out is untouched. out may equal in but not overlap otherwise. len may be 0.
+ * (AZIHSM_STATUS_AES_DECRYPT_FAILED) out is untouched, or, when it is in, the ciphertext again (wiped where that
+ * fails). out may equal in but not overlap otherwise. len may be 0.
  */
 azihsm_rc engine_aes_gcm(struct engine *engine, const struct engine_key *key, bool decrypt,
                          const uint8_t iv[ENGINE_GCM_IV_SIZE], struct azihsm_bytes aad, const uint8_t *in, uint8_t *out,

@@ -23,7 +23,7 @@ _azihsm() {
     case $prev in
     --type) COMPREPLY=($(compgen -W "ec rsa aes hmac" -- "$cur")); return ;;
     --curve) COMPREPLY=($(compgen -W "P-256 P-384 P-521" -- "$cur")); return ;;
-    --bits) COMPREPLY=($(compgen -W "128 192 256 256-gcm 256-xts 2048 3072 4096" -- "$cur")); return ;;
+    --bits) COMPREPLY=($(compgen -W "128 192 256 256-gcm 256-xts 384 512 2048 3072 4096" -- "$cur")); return ;;
     --usage) COMPREPLY=($(compgen -W "sign decrypt derive" -- "$cur")); return ;;
     --hash) COMPREPLY=($(compgen -W "sha1 sha256 sha384 sha512" -- "$cur")); return ;;
     --class) COMPREPLY=($(compgen -W "rsa rsa-nocrt ec aes aes-gcm aes-xts" -- "$cur")); return ;;

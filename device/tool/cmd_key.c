@@ -7,15 +7,18 @@
 #include <string.h>
 
 static const struct tool_command key_commands[] = {
-    {"generate", "NAME|--out FILE [--type ec|rsa|aes] [--curve P-256] [--bits N] [--usage U] [--label L] [--tag N]",
+    {"generate",
+     "NAME|--out FILE [--type ec|rsa|aes|hmac] [--curve P-256] [--bits N] [--usage U] [--label L] [--tag N] [--force]",
      "make a key in the device", key_generate},
-    {"import", "NAME|--out FILE --in FILE [--usage U] [--wrapped --class C [--hash H]]",
+    {"import",
+     "NAME|--out FILE --in FILE [--password-file FILE] [--usage U] [--label L] [--tag N] [--force] [--wrapped --class "
+     "C [--hash H]]",
      "put an existing key into the device (PEM, DER, PKCS#12, or wrapped)", key_import},
     {"list", "", "keys of the key directory", key_list},
     {"show", "NAME|FILE [--check] [--public FILE]", "what a key file says", key_show},
     {"delete", "NAME|FILE", "remove a key file", key_delete},
-    {"wrap", "--in FILE --unwrapping-key FILE --out FILE [--hash H]", "wrap a key for `key import --wrapped`, anywhere",
-     key_wrap},
+    {"wrap", "--in FILE --unwrapping-key FILE --out FILE [--password-file FILE] [--hash H]",
+     "wrap a key for `key import --wrapped`, anywhere", key_wrap},
     {0},
 };
 

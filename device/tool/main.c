@@ -55,7 +55,6 @@ static int cmd_help(struct tool *tool, int argc, char **argv)
 {
     const struct tool_command *command;
 
-    (void)tool;
     if (argc < 2) {
         main_usage();
         return TOOL_OK;
@@ -63,6 +62,11 @@ static int cmd_help(struct tool *tool, int argc, char **argv)
     command = command_find(commands, "", argv[1]);
     if (command == NULL)
         return TOOL_USAGE;
+    if (command->run == cmd_key) { /* it has commands of its own */
+        char *words[] = {argv[1], "help", NULL};
+
+        return cmd_key(tool, 2, words);
+    }
     printf("Usage: azihsm %s %s\n%s\n", command->name, command->arguments, command->summary);
     return TOOL_OK;
 }

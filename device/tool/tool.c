@@ -83,7 +83,7 @@ static int tool_take_option(const struct tool_option *own, const struct tool_opt
     if (option == NULL)
         option = tool_find_option(global, name, len);
     if (option == NULL)
-        return tool_complain(TOOL_USAGE, "unknown option --%.*s (azihsm help %s)", (int)len, name, argv[0]);
+        return tool_complain(TOOL_USAGE, "unknown option --%.*s (azihsm COMMAND --help, azihsm(1))", (int)len, name);
     if (option->flag != NULL) {
         *option->flag = true;
         return equals == NULL ? TOOL_OK : tool_complain(TOOL_USAGE, "--%s takes no value", option->name);
@@ -121,7 +121,7 @@ int tool_parse(struct tool *tool, int argc, char **argv, const struct tool_optio
             status = tool_complain(TOOL_USAGE, "%s: unexpected argument \"%s\"", argv[0], argv[i]);
     }
     if (status == TOOL_OK && count < min)
-        status = tool_complain(TOOL_USAGE, "%s: an argument is missing (azihsm help %s)", argv[0], argv[0]);
+        status = tool_complain(TOOL_USAGE, "%s: an argument is missing (azihsm COMMAND --help, azihsm(1))", argv[0]);
     return status;
 }
 

@@ -37,7 +37,6 @@ struct tool_command {
     const char *summary;
     int (*run)(struct tool *tool, int argc, char **argv); /* argv[0] is the command's name */
 };
-extern const struct tool_command tool_commands[]; /* ends with a row without name */
 
 /* An option of a command: "--name VALUE" into *value, or "--name" into *flag. */
 struct tool_option {

@@ -14,7 +14,7 @@ descriptors() { ls /proc/"$(worker)"/fd | wc -l; }
 resident() { awk '/^VmRSS/ { print $2 }' /proc/"$(worker)"/status; }
 ticks() { awk '{ print $14 + $15 }' /proc/"$(worker)"/stat; }
 
-# A third key for those who still decrypt; a device's RSA key signs or decrypts, never both.
+# A third key for those who still decrypt; an RSA key that the device made signs or decrypts, never both (one that was imported does both).
 device_key decrypting -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -pkeyopt azihsm.key_usage:keyEncipherment
 openssl pkey -in /etc/azihsm/tls/decrypting.key -pubout -out $T/decrypting.pub
 software openssl x509 -req -in $T/rsa.csr -force_pubkey $T/decrypting.pub -CA /etc/azihsm/tls/ca.crt -CAkey $T/ca.key -CAcreateserial \
@@ -85,13 +85,13 @@ start_azihsmd
 check "after a restart of azihsmd it signs again" load 9543 -n 100 -c 16
 stop_haproxy
 
-# Few descriptors: 96 connections leave nothing for the eventfds.
+# Few descriptors: 96 connections leave nothing for descriptors of ours.
 ulimit -n 256
 start_haproxy -n 96 || exit 1
 azihsm conditions --delay-ms 4 >/dev/null
 check "ulimit -n 256: 96 connections at a time, none fails (C-32)" load 9543 -n 600 -c 96 -r
 check "limit 150" as_haproxy prlimit --pid "$(worker)" --nofile=150:
-check "and with 150: those without an eventfd wait, none fails (C-32)" load 9543 -n 400 -c 96 -r
+check "and with 150: those without one wait, none fails (C-32)" load 9543 -n 400 -c 96 -r
 check "RSA too" load 9544 -n 200 -c 96
 check "limit 80" as_haproxy prlimit --pid "$(worker)" --nofile=80:
 check "fewer descriptors than clients: none fails" load 9543 -n 200 -c 96

@@ -226,7 +226,7 @@ conf
 
 echo "# azihsm and azihsmd"
 mistake "an unknown command" 'there is no command "frobnicate" (azihsm help)' azihsm frobnicate
-mistake "an unknown option" "unknown option --colour (azihsm help status)" azihsm status --colour
+mistake "an unknown option" "unknown option --colour (azihsm COMMAND --help, azihsm(1))" azihsm status --colour
 mistake "no name for a key" "either a NAME in the key directory or --out FILE is needed" azihsm key generate
 mistake "a user who may not ask azihsmd" "control socket /run/azihsm/control.sock: Permission denied: only root and the user azihsmd runs as may ask" nobody azihsm metrics
 mistake "a second azihsmd" "another azihsmd listens on /run/azihsm/azihsmd.sock: stop that one (azihsm stop), or give this one a --socket and a --state-dir of its own" azihsmd

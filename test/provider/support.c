@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 const char *const orders[3] = {"default-first", "azihsm-first", "preferred"};
 
@@ -265,4 +267,31 @@ long device_requests(const char *command)
     if (command != NULL)
         snprintf(label, sizeof(label), "op=\"%s\"", command);
     return metric("azihsm_commands_total", label);
+}
+
+/* ---- children ---- */
+
+enum { HANGS = 300 /* seconds */ };
+
+pid_t spawn(bool (*body)(void))
+{
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        alarm(HANGS);
+        if (body())
+            _exit(0);
+        ERR_print_errors_fp(stderr);
+        _exit(1);
+    }
+    return pid;
+}
+
+void expect_ok(pid_t pid)
+{
+    int status = -1;
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
 }

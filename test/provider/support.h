@@ -24,6 +24,7 @@
 #include <openssl/x509.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/types.h>
 
 /* Orders that every test of software keys runs under. */
 extern const char *const orders[3];
@@ -59,6 +60,10 @@ bool is_rsa(const char *kind);
  * nothing, once software() exists.
  */
 bool signs(EVP_PKEY *key, OSSL_LIB_CTX *ctx);
+
+/* A child that ends with what body returns, and by an alarm when it hangs; and that it did so well. */
+pid_t spawn(bool (*body)(void));
+void expect_ok(pid_t pid);
 
 /* A value of the daemon's metrics, e.g. "azihsm_connections", summed over its labels. */
 long device_metric(const char *name);

@@ -16,35 +16,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { HANGS = 120 /* seconds */, THREADS = 32 };
+enum { THREADS = 32 };
 
 static OSSL_LIB_CTX *ctx;
 static const char *const kinds[] = {"P-256", "RSA-2048", "PSS-2048"};
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 static EVP_PKEY *key;
-
-static pid_t spawn(bool (*body)(void))
-{
-    pid_t pid = fork();
-
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        alarm(HANGS);
-        if (body())
-            _exit(0);
-        ERR_print_errors_fp(stderr);
-        _exit(1);
-    }
-    return pid;
-}
-
-static void expect_ok(pid_t pid)
-{
-    int status = -1;
-
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
-}
 
 /* ---- C-02 ---- */
 

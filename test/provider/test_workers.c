@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HANGS = 300 /* seconds */, WORKERS = 8, COLD_THREADS = 64, SOCKETS_MAX = 64 };
+enum { WORKERS = 8, COLD_THREADS = 64, SOCKETS_MAX = 64 };
 
 static const char *const kinds[] = {"P-256", "RSA-2048"};
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
@@ -35,29 +35,6 @@ static EVP_PKEY *read_from_file(const char *kind)
     BIO_free(file);
     good(read != NULL);
     return read;
-}
-
-static pid_t spawn(bool (*body)(void))
-{
-    pid_t pid = fork();
-
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        alarm(HANGS);
-        if (body())
-            _exit(0);
-        ERR_print_errors_fp(stderr);
-        _exit(1);
-    }
-    return pid;
-}
-
-static void expect_ok(pid_t pid)
-{
-    int status = -1;
-
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
 }
 
 /* ---- C-01 ---- */
