@@ -47,6 +47,9 @@ static azihsm_rc generate(struct operation *operation, void *arg)
     return rc;
 }
 
+/* How long it takes until two primes are found is chance: seconds on a busy machine. */
+enum { RSA_PATIENCE = 6 };
+
 static uint32_t rsa_kind(unsigned bits)
 {
     return bits == 2048 ? AZIHSM_KEY_RSA2K_PRIVATE : bits == 3072 ? AZIHSM_KEY_RSA3K_PRIVATE : AZIHSM_KEY_RSA4K_PRIVATE;
@@ -56,8 +59,11 @@ azihsm_rc azihsm_key_generate_rsa(struct azihsm_client *client, unsigned bits, c
                                   struct azihsm_key **out, struct azihsm_error *err)
 {
     struct generate want = {.request = {.bits = bits, .has_key_tag = spec->tag != 0, .key_tag = spec->tag}, .out = out};
-    const struct operation_spec operation = {
-        .op = AZIHSM_OP_RSA_GENERATE_KEY_PAIR, .client = client, .kind = rsa_kind(bits), .once = spec->tag != 0};
+    const struct operation_spec operation = {.op = AZIHSM_OP_RSA_GENERATE_KEY_PAIR,
+                                             .client = client,
+                                             .kind = rsa_kind(bits),
+                                             .once = spec->tag != 0,
+                                             .patience = RSA_PATIENCE};
     azihsm_rc rc = props_from_spec(spec, &want.request.key_props, err);
 
     if (rc != AZIHSM_OK)

@@ -222,7 +222,8 @@ static void operation_init(struct operation *operation, const struct operation_s
     operation->hub = spec->client->hub;
     operation->err = err;
     operation->started_ns = started_ns;
-    operation->deadline_ns = operation->started_ns + (int64_t)spec->client->timeout_ms * NS_PER_MS;
+    operation->deadline_ns = operation->started_ns +
+                             (int64_t)spec->client->timeout_ms * NS_PER_MS * (spec->patience != 0 ? spec->patience : 1);
     operation->timer_fd = -1;
 }
 

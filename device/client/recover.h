@@ -19,8 +19,9 @@ struct operation_spec {
     uint32_t kind;                           /* for the counts (azihsm_activity_of); 0 = that of keys[0] */
     bool decrypt;                            /* likewise */
     bool uncounted;                          /* all that it does is counted by itself: loading a key */
-    bool once;  /* may not be repeated when it is not known whether it was executed (named keys, PIN, reset) */
-    bool hasty; /* one attempt: no waiting for a device that is not ready */
+    bool once;         /* may not be repeated when it is not known whether it was executed (named keys, PIN, reset) */
+    bool hasty;        /* one attempt: no waiting for a device that is not ready */
+    unsigned patience; /* times the client's timeout, for what may take the device long; 0 = 1 */
 };
 
 /* While it runs. On the heap when it may pause, because a job that is thrown away takes its stack along. */

@@ -45,7 +45,7 @@ struct azihsm_client_config {
     const char *partition; /* NULL = "default" */
     const char
         *pin_source;     /* "file:/path" of a credential file (device/client/README.md), NULL = by peer credentials */
-    unsigned timeout_ms; /* deadline of one operation, 0 = 10000 */
+    unsigned timeout_ms; /* deadline of one operation (six times that to generate an RSA key), 0 = 10000 */
     bool autostart;      /* start a private azihsmd --user when nothing is configured */
     struct azihsm_async_hooks async; /* all NULL = always block */
     /* One line an event, without its end. Names, labels, kinds, sizes, statuses and times; never a secret. */
