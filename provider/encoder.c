@@ -10,7 +10,9 @@
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/encoder.h>
+#include <openssl/err.h>
 #include <openssl/params.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { PRIVATE = OSSL_KEYMGMT_SELECT_PRIVATE_KEY, PUBLIC = OSSL_KEYMGMT_SELECT_PUBLIC_KEY };
@@ -86,19 +88,33 @@ static int covers(const struct encoder_kind *kind, int selection)
 
 /* ---- what is encoded ---- */
 
+/*
+ * A full disk shows when the buffer of a file is written, and programs close files without looking. Only the file is
+ * asked, wherever it is below: to a filter (base64, a cipher) a flush is the end of its data, and not every BIO has
+ * one.
+ */
+static int file_flushed(BIO *bio)
+{
+    FILE *file = NULL;
+    bool found;
+
+    ERR_set_mark();
+    found = BIO_get_fp(bio, &file) > 0 && file != NULL;
+    ERR_pop_to_mark();
+    return !found || fflush(file) == 0;
+}
+
 static int write_out(const struct encoder *encoder, OSSL_CORE_BIO *out, const void *data, size_t len)
 {
     size_t written = 0;
     BIO *bio = provider_bio(encoder->provider, out);
-    int ok = bio != NULL && BIO_write_ex(bio, data, len, &written) && written == len;
-    /*
-     * A full disk shows when the buffer of a file is written, and programs close files without looking. Only PEM: a
-     * filter under DER (base64) may take a flush for the end.
-     */
-    if (ok && strcmp(encoder->kind->output, "PEM") == 0)
-        ok = BIO_flush(bio) > 0;
+    int ok;
+
+    errno = 0;
+    ok = bio != NULL && BIO_write_ex(bio, data, len, &written) && written == len && file_flushed(bio);
     if (bio != NULL && !ok)
-        raise_error(encoder->provider, REASON_FILE, "the key could not be written: %s", strerror(errno));
+        raise_error(encoder->provider, REASON_FILE, "the key could not be written%s%s", errno != 0 ? ": " : "",
+                    errno != 0 ? strerror(errno) : "");
     BIO_free(bio);
     return ok;
 }

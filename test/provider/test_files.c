@@ -294,12 +294,101 @@ static void test_foreign_query(void **state)
     BIO_free(bio);
 }
 
+/* ---- where a key is written to ---- */
+
+static int append(BIO *bio, const char *data, size_t len, size_t *written)
+{
+    return BIO_write_ex(BIO_get_data(bio), data, len, written);
+}
+
+/* A BIO that can do nothing but write, to another one: a program's own. */
+static BIO *write_only(BIO *target)
+{
+    BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "write only");
+    BIO *bio;
+
+    assert_non_null(method);
+    good(BIO_meth_set_write_ex(method, append));
+    bio = BIO_new(method);
+    assert_non_null(bio);
+    BIO_set_data(bio, target);
+    BIO_set_init(bio, 1);
+    BIO_set_app_data(target, method);
+    return bio;
+}
+
+static void check_bio_without_flush(EVP_PKEY *key)
+{
+    BIO *expected = pem_of(key), *target = BIO_new(BIO_s_mem()), *bio = write_only(target);
+    char *text, *wanted;
+    long len;
+
+    ERR_clear_error();
+    good(PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL));
+    assert_int_equal(ERR_peek_error(), 0);
+    len = BIO_get_mem_data(target, &text);
+    assert_int_equal(len, BIO_get_mem_data(expected, &wanted));
+    assert_memory_equal(text, wanted, (size_t)len);
+    BIO_free(bio);
+    BIO_meth_free(BIO_get_app_data(target));
+    BIO_free(target);
+    BIO_free(expected);
+}
+
+/* What the program writes after the key belongs to the same base64. */
+static void check_filter(EVP_PKEY *key)
+{
+    BIO *expected = pem_of(key), *target = BIO_new(BIO_s_mem()), *filter = BIO_push(BIO_new(BIO_f_base64()), target);
+    char *wanted, text[8192];
+    int len = 0, got;
+
+    good(PEM_write_bio_PrivateKey(filter, key, NULL, NULL, 0, NULL, NULL));
+    good(BIO_puts(filter, "and more") == 8 && BIO_flush(filter) == 1);
+    BIO_puts(expected, "and more");
+    BIO_set_mem_eof_return(target, 0);
+    BIO_pop(filter);
+    BIO_free(filter);
+    filter = BIO_push(BIO_new(BIO_f_base64()), target);
+    while ((got = BIO_read(filter, text + len, (int)sizeof(text) - len)) > 0)
+        len += got;
+    assert_int_equal(len, BIO_get_mem_data(expected, &wanted));
+    assert_memory_equal(text, wanted, (size_t)len);
+    BIO_free_all(filter);
+    BIO_free(expected);
+}
+
+static void check_full_disk(EVP_PKEY *key)
+{
+    BIO *full = BIO_new_file("/dev/full", "w");
+
+    assert_non_null(full);
+    bad(PEM_write_bio_PrivateKey(full, key, NULL, NULL, 0, NULL, NULL));
+    BIO_free(full);
+    ERR_clear_error();
+}
+
+static void test_written_anywhere(void **state)
+{
+    (void)state;
+    for (unsigned o = 0; o < ORDERS; o++) {
+        OSSL_LIB_CTX *ctx = order(orders[o]);
+
+        check_bio_without_flush(device_key(ctx, "P-256"));
+        check_bio_without_flush(software_key(ctx, "P-256"));
+        check_filter(device_key(ctx, "P-256"));
+        check_filter(software_key(ctx, "P-256"));
+        check_full_disk(device_key(ctx, "P-256"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pem),      cmocka_unit_test(test_der),           cmocka_unit_test(test_body_of_pem),
-        cmocka_unit_test(test_combined), cmocka_unit_test(test_software_keys), cmocka_unit_test(test_never_encrypted),
-        cmocka_unit_test(test_broken),   cmocka_unit_test(test_public_halves), cmocka_unit_test(test_foreign_query),
+        cmocka_unit_test(test_pem),           cmocka_unit_test(test_der),
+        cmocka_unit_test(test_body_of_pem),   cmocka_unit_test(test_combined),
+        cmocka_unit_test(test_software_keys), cmocka_unit_test(test_never_encrypted),
+        cmocka_unit_test(test_broken),        cmocka_unit_test(test_public_halves),
+        cmocka_unit_test(test_foreign_query), cmocka_unit_test(test_written_anywhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, support_end);
