@@ -94,15 +94,48 @@ static void sync_directory(const char *path)
     }
 }
 
-/* Into its place in one step; a name that must be new is linked, which fails when somebody has it. */
-static bool put_in_place(const char *temporary, const char *path, bool replace)
+/* A new file without the detour: the name is ours from the start, and is given back when the rest fails. */
+static bool write_new(const char *path, struct azihsm_bytes data)
 {
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR), saved;
+    bool ok;
+
+    if (fd < 0)
+        return false;
+    ok = write_all(fd, data);
+    saved = errno;
+    if (close(fd) != 0 && ok) {
+        ok = false;
+        saved = errno;
+    }
+    if (!ok)
+        unlink(path);
+    errno = saved;
+    return ok;
+}
+
+/* Whether a file system, or what guards the system's calls, has not got it at all. */
+static bool not_possible(int error)
+{
+    return error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK || error == EINVAL;
+}
+
+/* Into its place in one step; a name that must be new is linked, which fails when somebody has it. */
+static bool put_in_place(const char *temporary, const char *path, struct azihsm_bytes data, bool replace)
+{
+    bool ok;
+
     if (replace)
         return rename(temporary, path) == 0;
-    if (link(temporary, path) != 0)
-        return false;
-    unlink(temporary);
-    return true;
+    ok = link(temporary, path) == 0;
+    if (!ok && not_possible(errno)) {
+        if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+            return true;
+        ok = not_possible(errno) && write_new(path, data);
+    }
+    if (ok)
+        unlink(temporary);
+    return ok;
 }
 
 static bool write_file(const char *path, struct azihsm_bytes data, bool replace, char *why, size_t why_size)
@@ -131,7 +164,7 @@ static bool write_file(const char *path, struct azihsm_bytes data, bool replace,
         ok = false;
         saved = errno;
     }
-    if (ok && !put_in_place(temporary, path, replace)) {
+    if (ok && !put_in_place(temporary, path, data, replace)) {
         ok = false;
         saved = errno;
     }

@@ -5,6 +5,7 @@
 #include "../../provider/keyfile.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -360,6 +362,60 @@ static void test_write(void **state)
     assert_non_null(strstr(why, "No such file"));
 }
 
+/* File systems that cannot link or rename this way: in the place of libc's functions, for the whole program. */
+static int link_error, rename_error;
+
+int link(const char *from, const char *to)
+{
+    errno = link_error;
+    return link_error != 0 ? -1 : linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+{
+    errno = rename_error;
+    return rename_error != 0 ? -1 : (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+}
+
+/* What must be new is, and stays as it is, however the file gets into its place. */
+static void test_create(void **state)
+{
+    static const struct {
+        int link, rename;
+    } ways[] = {{0, 0},      {EPERM, 0},      {EOPNOTSUPP, 0}, {ENOSYS, 0},
+                {EMLINK, 0}, {EPERM, EINVAL}, {EPERM, ENOSYS}, {ENOSYS, EOPNOTSUPP}};
+    const struct azihsm_bytes one = {(const uint8_t *)"one", 3}, second = {(const uint8_t *)"second", 6};
+    char path[600], why[200] = "";
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        struct stat info;
+        uint8_t *data;
+        size_t len;
+
+        link_error = ways[i].link;
+        rename_error = ways[i].rename;
+        snprintf(path, sizeof(path), "%s/new%u.pem", directory, i);
+        assert_true(keyfile_create(path, one, why, sizeof(why)));
+        assert_int_equal(entries(), i + 1); /* nothing temporary is left */
+        assert_int_equal(stat(path, &info), 0);
+        assert_int_equal(info.st_mode & 07777, 0600);
+        assert_false(keyfile_create(path, second, why, sizeof(why)));
+        assert_non_null(strstr(why, strerror(EEXIST)));
+        assert_int_equal(keyfile_read(path, &data, &len, why, sizeof(why)), KEYFILE_OK);
+        assert_int_equal(len, 3);
+        assert_memory_equal(data, "one", 3);
+        OPENSSL_free(data);
+        assert_int_equal(entries(), i + 1);
+    }
+    link_error = EACCES; /* no reason to try another way */
+    rename_error = 0;
+    snprintf(path, sizeof(path), "%s/refused.pem", directory);
+    assert_false(keyfile_create(path, one, why, sizeof(why)));
+    assert_non_null(strstr(why, strerror(EACCES)));
+    link_error = 0;
+}
+
 static void test_read_refuses(void **state)
 {
     char path[600], why[200] = "";
@@ -415,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_among_other_blocks),
         cmocka_unit_test(test_bad_input),
         cmocka_unit_test_setup_teardown(test_write, enter, leave),
+        cmocka_unit_test_setup_teardown(test_create, enter, leave),
         cmocka_unit_test_setup_teardown(test_read_refuses, enter, leave),
         cmocka_unit_test_setup_teardown(test_names, enter, leave),
     };
