@@ -212,14 +212,25 @@ struct azihsm_bytes azihsm_key_label(const struct azihsm_key *key)
     return key->label;
 }
 
+/* A label is whatever the file says: nothing in it may begin a line of the trace, or speak to a terminal. */
+static void label_text(struct azihsm_bytes label, char *text, size_t size)
+{
+    size_t i;
+
+    for (i = 0; i < label.len && i + 1 < size; i++)
+        text[i] = label.data[i] < 0x20 || label.data[i] == 0x7f ? '?' : (char)label.data[i];
+    text[i] = '\0';
+}
+
 const char *key_text(const struct azihsm_key *key, char text[KEY_TEXT_MAX])
 {
     const char *kind = azihsm_key_kind_name(key->kind);
+    char label[KEY_TEXT_MAX - 40]; /* leaves room for the kind */
 
-    if (key->label.len > 0)
-        snprintf(text, KEY_TEXT_MAX, "key \"%.*s\" (%s)", (int)key->label.len, (const char *)key->label.data,
-                 kind != NULL ? kind : "unknown kind");
-    else if (key->tag != 0)
+    if (key->label.len > 0) {
+        label_text(key->label, label, sizeof(label));
+        snprintf(text, KEY_TEXT_MAX, "key \"%s\" (%s)", label, kind != NULL ? kind : "unknown kind");
+    } else if (key->tag != 0)
         snprintf(text, KEY_TEXT_MAX, "key with tag 0x%x (%s)", key->tag, kind != NULL ? kind : "kind not known yet");
     else
         snprintf(text, KEY_TEXT_MAX, "unnamed key (%s)", kind != NULL ? kind : "unknown kind");

@@ -251,6 +251,24 @@ static void remember(void *arg, enum azihsm_trace_category category, const char 
     snprintf(traced + used, sizeof(traced) - used, "%u %s\n", (unsigned)category, line);
 }
 
+/* A label comes from whoever made the key file: it writes no line of its own, and moves no cursor. */
+static void labels_are_told_on_one_line(void **state)
+{
+    const struct azihsm_client_config config = {.trace = remember, .trace_categories = AZIHSM_TRACE_KEY};
+    const struct azihsm_key_spec spec = {.usage = AZIHSM_USAGE_SIGN, .label = "a\n2 forged\r\x1b[2J\x7f \xc3\xa9"};
+    struct azihsm_client *loud = NULL;
+    struct azihsm_key *key = NULL;
+
+    (void)state;
+    traced[0] = '\0';
+    assert_int_equal(client_new_on(&config, software_endpoint(device, true), &loud, NULL), AZIHSM_OK);
+    assert_int_equal(azihsm_key_generate_ecc(loud, AZIHSM_CURVE_P256, &spec, &key, NULL), AZIHSM_OK);
+    assert_non_null(strstr(traced, "made key \"a?2 forged??[2J? \xc3\xa9\" (Ecc256Private)\n"));
+    azihsm_key_free(key);
+    azihsm_client_free(loud);
+    traced[0] = '\0';
+}
+
 static void every_category_tells_its_events(void **state)
 {
     const struct azihsm_client_config config = {.trace = remember};
@@ -289,7 +307,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commands_have_their_activity),      cmocka_unit_test(quantiles_are_within_a_bucket),
         cmocka_unit_test(operations_and_errors_are_counted), cmocka_unit_test(a_child_begins_at_zero),
-        cmocka_unit_test(no_thread_loses_a_count),           cmocka_unit_test(every_category_tells_its_events),
+        cmocka_unit_test(no_thread_loses_a_count),           cmocka_unit_test(labels_are_told_on_one_line),
+        cmocka_unit_test(every_category_tells_its_events),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
