@@ -48,7 +48,8 @@ static bool set_usage(struct genoptions *options, const char *text)
         text += len + (text[len] == ',');
     }
     options->usages = usages;
-    return usages != 0;
+    /* a key file has room for two masked keys, one for each use */
+    return usages != 0 && usages != (AZIHSM_USAGE_SIGN | AZIHSM_USAGE_DECRYPT | AZIHSM_USAGE_DERIVE);
 }
 
 static bool set_session(struct genoptions *options, const char *text)
@@ -98,7 +99,7 @@ static const struct {
     const char *expected;
 } rows[] = {
     {GENOPTION_USAGE, set_usage,
-     "digitalSignature, keyEncipherment or keyAgreement (or two of them, with a comma), or keyWrapping"},
+     "digitalSignature, keyEncipherment or keyAgreement (or at most two of them, with a comma), or keyWrapping"},
     {GENOPTION_SESSION, set_session, "yes or no"},
     {GENOPTION_LABEL, set_label, "at most 128 bytes"},
     {GENOPTION_TAG, set_tag, "a number from 1 to 0xffff"},

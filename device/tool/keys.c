@@ -194,6 +194,10 @@ unsigned keys_usages(const char *text)
             break;
         usages |= keys_usage_names[i].usage;
     }
+    if (*word == '\0' && usages == (AZIHSM_USAGE_SIGN | AZIHSM_USAGE_DECRYPT | AZIHSM_USAGE_DERIVE)) {
+        tool_complain(0, "--usage: a key has at most two uses, not \"%s\"", text);
+        return 0;
+    }
     if (*word == '\0' && usages != 0)
         return usages;
     tool_complain(0, "--usage must be sign, decrypt or derive (or two of them with a comma), not \"%s\"", text);

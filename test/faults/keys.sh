@@ -48,6 +48,7 @@ run_all() {
     check "$kind: and no more" sh -c "$azihsm --keys $T/keys key show one-use | grep -q 'usage: decrypt$'"
     refuse 2 "$kind: a use that is none" "sign, decrypt or derive" tool key import --in "$T/soft.pem" --usage sign,shine no
     refuse 2 "$kind: two uses of a key that is generated" "one --usage" tool key generate --usage sign,derive no
+    refuse 2 "$kind: three uses" "at most two uses" tool key import --in "$T/soft.pem" --usage sign,decrypt,derive no
     echo wrong >"$T/password2"
     refuse 1 "$kind: a wrong password" "password" tool key import --in "$T/encrypted.pem" --password-file "$T/password2" no
     refuse 1 "$kind: no key in the file" "no private key" tool key import --in "$T/soft.crt" no

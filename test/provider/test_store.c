@@ -214,6 +214,9 @@ static void test_usage(void **state)
     assert_null(GENERATE("RSA", "azihsm.key_usage", "keyAgreement"));
     assert_true(error_says("azihsm.key_usage"));
     ERR_clear_error();
+    assert_null(GENERATE("EC", "azihsm.key_usage", "sign,decrypt,derive"));
+    assert_true(error_says("at most two of them"));
+    ERR_clear_error();
     assert_null(GENERATE("EC", "azihsm.key_usage", "digitalSignature,keyAgreement"));
     assert_true(error_says("one use"));
     ERR_clear_error();
