@@ -243,16 +243,35 @@ static struct key *unwrapping_key(struct gen *gen, struct azihsm_client *client)
     return NULL;
 }
 
+/* Takes over what the device made. */
+static struct key *finish(struct gen *gen, struct azihsm_client *client, struct device_keys device)
+{
+    struct azihsm_key *tagged = azihsm_key_up_ref(device.first);
+    OSSL_PARAM restrictions[6];
+    uint8_t hint[KEYFILE_HINT_SIZE];
+    struct key *key;
+
+    pss_restrictions(gen, restrictions, sizeof(restrictions) / sizeof(restrictions[0]));
+    key = keyload_device(gen->provider, gen->type, device, restrictions[0].key == NULL ? NULL : restrictions);
+    if (key != NULL && azihsm_client_device_hint(client, hint, NULL) == AZIHSM_OK)
+        key_set_hint(key, hint);
+    if (key == NULL || !write_files(gen, key)) {
+        key_free(key);
+        key = NULL;
+        genoptions_withdraw(&gen->options, tagged);
+    }
+    azihsm_key_free(tagged);
+    return key;
+}
+
 struct key *gen_in_device(struct gen *gen)
 {
-    OSSL_PARAM restrictions[6];
     struct azihsm_client *client;
     struct device_keys device = {0};
-    struct key *key;
     int ok;
-    uint8_t hint[KEYFILE_HINT_SIZE];
 
-    if (!genoptions_check(gen->provider, &gen->options, gen->type) || !provider_client(gen->provider, &client))
+    if (!genoptions_check(gen->provider, &gen->options, gen->type) ||
+        !genoptions_check_name(gen->provider, &gen->options, "") || !provider_client(gen->provider, &client))
         return NULL;
     if (gen->options.unwrapping)
         return unwrapping_key(gen, client);
@@ -260,14 +279,5 @@ struct key *gen_in_device(struct gen *gen)
         ok = import_file(gen, &device);
     else
         ok = gen->type == KEY_EC ? generate_ec(gen, client, &device) : generate_rsa(gen, client, &device);
-    if (!ok)
-        return NULL;
-    pss_restrictions(gen, restrictions, sizeof(restrictions) / sizeof(restrictions[0]));
-    key = keyload_device(gen->provider, gen->type, device, restrictions[0].key == NULL ? NULL : restrictions);
-    if (key != NULL && azihsm_client_device_hint(client, hint, NULL) == AZIHSM_OK)
-        key_set_hint(key, hint);
-    if (key != NULL && write_files(gen, key))
-        return key;
-    key_free(key);
-    return NULL;
+    return ok ? finish(gen, client, device) : NULL;
 }

@@ -3,13 +3,17 @@
  */
 #include "genoptions.h"
 
+#include "config.h"
 #include "keyfile.h"
 
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/params.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 static bool take(char **where, const char *text)
 {
@@ -147,6 +151,25 @@ int genoptions_check_files(const struct provider *provider, const struct genopti
         return raise_error(provider, REASON_PARAMETER,
                            "a session key has no tag and no file: it dies with this process");
     return 1;
+}
+
+int genoptions_check_name(const struct provider *provider, const struct genoptions *options, const char *suffix)
+{
+    char path[1024];
+    struct stat info;
+
+    if (options->name == NULL)
+        return 1;
+    if (snprintf(path, sizeof(path), "%s/%s%s.pem", provider_config(provider)->keys, options->name, suffix) >=
+        (int)sizeof(path))
+        return raise_error(provider, REASON_FILE, "the path is too long");
+    return lstat(path, &info) != 0 || raise_error(provider, REASON_FILE, "%.140s: %s", path, strerror(EEXIST));
+}
+
+void genoptions_withdraw(const struct genoptions *options, struct azihsm_key *key)
+{
+    if (key != NULL && options->tag != 0)
+        (void)azihsm_key_delete(key, NULL); /* the error that matters was raised already */
 }
 
 static bool single(unsigned usages)

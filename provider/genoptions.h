@@ -41,6 +41,16 @@ bool genoptions_present(const OSSL_PARAM params[]);
 int genoptions_set(const struct provider *provider, struct genoptions *options, const OSSL_PARAM params[]);
 /* Whether those about files and tags go together. */
 int genoptions_check_files(const struct provider *provider, const struct genoptions *options);
+/*
+ * Whether azihsm.name followed by suffix is a name that nobody has, as far as one can tell before the key is there:
+ * what is refused early has made nothing in the device. 1 when there is no name.
+ */
+int genoptions_check_name(const struct provider *provider, const struct genoptions *options, const char *suffix);
+/*
+ * A key was made by these options, and something later failed: with a tag it would stay in the device when nobody has
+ * it. The caller frees it.
+ */
+void genoptions_withdraw(const struct genoptions *options, struct azihsm_key *key);
 /* Whether all go together and with the type. */
 int genoptions_check(const struct provider *provider, const struct genoptions *options, enum key_type type);
 /* A view of options for client.h, with the first of the usages. */

@@ -54,6 +54,7 @@ int hostimport(struct provider *provider, const EVP_PKEY *software, const struct
     secret_free(plain);
     if (rc == AZIHSM_OK)
         return 1;
+    genoptions_withdraw(options, out->first);
     device_keys_free(out);
     return raise_device(provider, &err, "import of a software key");
 }
@@ -64,6 +65,7 @@ int hostimport_into(struct key *key, EVP_PKEY *software, const OSSL_PARAM params
     struct genoptions options = {0};
     OSSL_PARAM *restrictions = NULL;
     struct device_keys device;
+    struct azihsm_key *tagged = NULL;
     struct key *made = NULL;
     int ok = 0;
 
@@ -71,13 +73,18 @@ int hostimport_into(struct key *key, EVP_PKEY *software, const OSSL_PARAM params
         goto end;
     if (key_type(key) == KEY_RSA_PSS && !EVP_PKEY_todata(software, OSSL_KEYMGMT_SELECT_OTHER_PARAMETERS, &restrictions))
         goto end;
-    if (hostimport(provider, software, &options, genoptions_import_usages(&options, key_type(key)), &device))
+    if (hostimport(provider, software, &options, genoptions_import_usages(&options, key_type(key)), &device)) {
+        tagged = azihsm_key_up_ref(device.first);
         made = keyload_device(provider, key_type(key), device, restrictions);
+    }
     if (made == NULL)
         goto end;
     EVP_PKEY_up_ref(key_inner(made));
     ok = key_share_device(key, key_inner(made), made);
 end:
+    if (!ok)
+        genoptions_withdraw(&options, tagged);
+    azihsm_key_free(tagged);
     key_free(made);
     OSSL_PARAM_free(restrictions);
     genoptions_clear(&options);

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 #include "genoptions.h"
+#include "keyfile.h"
 #include "keymgmt.h"
 #include "skey.h"
 #include "symkey.h"
@@ -47,7 +48,8 @@ static int wanted_begin(struct wanted *wanted, const OSSL_PARAM params[])
                            "%s, %s and %s are not for secret keys: a kind has one use, and " KEYMGMT_IMPORT
                            " takes the bytes of a key",
                            GENOPTION_USAGE, GENOPTION_INPUT_KEY, GENOPTION_MASKED_KEY);
-    return genoptions_check_files(wanted->provider, options);
+    return genoptions_check_files(wanted->provider, options) && genoptions_check_name(wanted->provider, options, "") &&
+           (wanted->manager->family != SYMKIND_XTS || genoptions_check_name(wanted->provider, options, ".tweak"));
 }
 
 static struct azihsm_key_spec spec_of(const struct wanted *wanted, const struct symkind *kind, bool first)
@@ -72,22 +74,46 @@ static int save_as(const struct wanted *wanted, struct azihsm_key *key, const ch
     return symkey_save(wanted->provider, key, uri, false);
 }
 
-/* Takes over both keys. */
-static struct skey *keep(const struct wanted *wanted, struct azihsm_key *key, struct azihsm_key *tweak)
+/* The second key could not be saved: the first alone is of no use, and has the name. */
+static void unsave(const struct wanted *wanted)
 {
-    char uri[1024] = "", second[1024];
-    int ok = 1;
+    char path[1024], why[200];
 
-    if (wanted->options.name != NULL)
-        ok = save_as(wanted, key, "", uri, sizeof(uri)) &&
-             (tweak == NULL || save_as(wanted, tweak, ".tweak", second, sizeof(second)));
-    else if (wanted->options.tag != 0)
-        snprintf(uri, sizeof(uri), "azihsm:?tag=0x%x", wanted->options.tag);
-    if (ok)
-        return skey_of_device(wanted->provider, key, tweak, uri[0] == '\0' ? NULL : uri);
+    if (keyfile_locate(provider_config(wanted->provider)->keys, wanted->options.name, path, sizeof(path)))
+        (void)keyfile_remove(path, why, sizeof(why));
+}
+
+static int save_all(const struct wanted *wanted, struct azihsm_key *key, struct azihsm_key *tweak, char *uri,
+                    size_t size)
+{
+    char second[1024];
+
+    if (!save_as(wanted, key, "", uri, size))
+        return 0;
+    if (tweak == NULL || save_as(wanted, tweak, ".tweak", second, sizeof(second)))
+        return 1;
+    unsave(wanted);
+    return 0;
+}
+
+static struct skey *drop(const struct wanted *wanted, struct azihsm_key *key, struct azihsm_key *tweak)
+{
+    genoptions_withdraw(&wanted->options, key);
     azihsm_key_free(key);
     azihsm_key_free(tweak);
     return NULL;
+}
+
+/* Takes over both keys. A tag names one key, and is no name of a pair. */
+static struct skey *keep(const struct wanted *wanted, struct azihsm_key *key, struct azihsm_key *tweak)
+{
+    char uri[1024] = "";
+
+    if (wanted->options.name != NULL && !save_all(wanted, key, tweak, uri, sizeof(uri)))
+        return drop(wanted, key, tweak);
+    if (wanted->options.name == NULL && wanted->options.tag != 0 && tweak == NULL)
+        snprintf(uri, sizeof(uri), "azihsm:?tag=0x%x", wanted->options.tag);
+    return skey_of_device(wanted->provider, key, tweak, uri[0] == '\0' ? NULL : uri);
 }
 
 /* ---- generation ---- */
@@ -117,10 +143,8 @@ static struct skey *generate_all(const struct wanted *wanted)
 
     if (key == NULL)
         return NULL;
-    if (kind->family == SYMKIND_XTS && (tweak = generate_one(wanted, kind, false)) == NULL) {
-        azihsm_key_free(key);
-        return NULL;
-    }
+    if (kind->family == SYMKIND_XTS && (tweak = generate_one(wanted, kind, false)) == NULL)
+        return drop(wanted, key, NULL);
     return keep(wanted, key, tweak);
 }
 
@@ -171,10 +195,8 @@ static struct skey *import_into_device(const struct wanted *wanted, struct azihs
     if ((key = import_one(wanted, kind, (struct azihsm_bytes){bytes.data, kind->size}, true)) == NULL)
         return NULL;
     if (kind->family == SYMKIND_XTS &&
-        (tweak = import_one(wanted, kind, (struct azihsm_bytes){bytes.data + kind->size, kind->size}, false)) == NULL) {
-        azihsm_key_free(key);
-        return NULL;
-    }
+        (tweak = import_one(wanted, kind, (struct azihsm_bytes){bytes.data + kind->size, kind->size}, false)) == NULL)
+        return drop(wanted, key, NULL);
     return keep(wanted, key, tweak);
 }
 

@@ -91,7 +91,7 @@ static const struct rc_text hints[] = {
                                   "restart or reset of the device: load the key from its file"},
     {AZIHSM_STATUS_APP_NOT_FOUND, "the key belongs to another credential"},
     {AZIHSM_STATUS_KEY_TAG_ALREADY_EXISTS, "another key has this azihsm.tag; choose another tag, or use that key "
-                                           "(azihsm:?tag=NUMBER) or delete it (azihsm key delete)"},
+                                           "(azihsm:?tag=NUMBER) or delete it (OSSL_STORE_delete of that URI)"},
     {AZIHSM_STATUS_INVALID_PERMISSIONS,
      "the key was made for another usage; make or import one with azihsm.key_usage for this operation"},
     {AZIHSM_STATUS_INVALID_KEY_TYPE, "the key is of a kind that cannot do this operation"},

@@ -137,6 +137,8 @@ static int generate_run(struct tool *tool, const struct generate *generate, cons
         status = type->make(tool, generate, &spec, &key);
     if (status == TOOL_OK)
         status = keys_save(tool, &(struct key_pair){key, NULL}, usages, path);
+    if (status != TOOL_OK && spec.tag != 0)
+        keys_withdraw(key);
     azihsm_key_free(key);
     return status;
 }

@@ -111,6 +111,7 @@ static int import_run(struct tool *tool, const struct import *import, struct azi
     struct import_source source = {0};
     struct key_pair keys = {NULL, NULL};
     unsigned usages = 0;
+    bool tagged = spec->tag != 0;
     char path[512];
     int status = keys_target(tool, &import->target, path, sizeof(path));
 
@@ -124,6 +125,8 @@ static int import_run(struct tool *tool, const struct import *import, struct azi
     }
     if (status == TOOL_OK)
         status = keys_save(tool, &keys, usages, path);
+    if (status != TOOL_OK && tagged)
+        keys_withdraw(keys.first);
     azihsm_key_free(keys.first);
     azihsm_key_free(keys.second);
     secret_free(source.plain);

@@ -155,6 +155,12 @@ int keys_save(struct tool *tool, const struct key_pair *keys, unsigned usages, c
     return TOOL_OK;
 }
 
+void keys_withdraw(struct azihsm_key *key)
+{
+    if (key != NULL)
+        (void)azihsm_key_delete(key, NULL); /* the error that matters is told already */
+}
+
 /* ---- words ---- */
 
 void keys_describe(uint32_t kind, char *out, size_t size)

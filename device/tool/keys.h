@@ -33,6 +33,9 @@ struct key_pair {
 /* Writes the key file of a key that was just made, and says so. usages: AZIHSM_USAGE_ bits. */
 int keys_save(struct tool *tool, const struct key_pair *keys, unsigned usages, const char *path);
 
+/* Something failed after a key with a tag was made: it would stay in the device. NULL: it was not made. */
+void keys_withdraw(struct azihsm_key *key);
+
 /* "EC P-256", "RSA 2048", "AES 256": into out. */
 void keys_describe(uint32_t kind, char *out, size_t size);
 /* AZIHSM_USAGE_ bits of "sign", "decrypt", "derive", or two of them with a comma; 0 when it is none, with a message. */

@@ -81,7 +81,7 @@ mistake "a wrong word for the usage" "azihsm.key_usage: expected digitalSignatur
 mistake "a usage that EC keys do not have" "azihsm.key_usage: not a use of EC keys" generate -algorithm EC -pkeyopt group:P-256 -pkeyopt azihsm.key_usage:keyEncipherment -out $T/x.key
 mistake "a tag that is no number" "azihsm.tag: expected a number from 1 to 0xffff" generate -algorithm EC -pkeyopt group:P-256 -pkeyopt azihsm.tag:70000 -out $T/x.key
 generate -algorithm EC -pkeyopt group:P-256 -pkeyopt azihsm.tag:18 -out $T/tagged.key
-mistake "a tag in use" "another key has this azihsm.tag; choose another tag, or use that key (azihsm:?tag=NUMBER) or delete it (azihsm key delete)" \
+mistake "a tag in use" "another key has this azihsm.tag; choose another tag, or use that key (azihsm:?tag=NUMBER) or delete it (OSSL_STORE_delete of that URI)" \
     generate -algorithm EC -pkeyopt group:P-256 -pkeyopt azihsm.tag:18 -out $T/x.key
 mkdir $T/full && mount -t tmpfs -o size=4k full $T/full && dd if=/dev/zero of=$T/full/fill bs=1k count=8 2>/dev/null
 # OpenSSL 3.5 and 3.6 leave an empty file and say nothing, with a software key too: theirs to say.

@@ -49,6 +49,10 @@ run_all() {
     refuse 2 "$kind: a use that is none" "sign, decrypt or derive" tool key import --in "$T/soft.pem" --usage sign,shine no
     refuse 2 "$kind: two uses of a key that is generated" "one --usage" tool key generate --usage sign,derive no
     refuse 2 "$kind: three uses" "at most two uses" tool key import --in "$T/soft.pem" --usage sign,decrypt,derive no
+    refuse 1 "$kind: a second use that the device refuses" "." tool key import --in "$T/soft.der" --usage sign,decrypt --tag 77 no
+    check "$kind: leaves no key behind that has the tag" tool key generate --tag 77 tagged
+    refuse 1 "$kind: a tagged key that cannot be written" "nowhere" tool key generate --tag 78 --out "$T/nowhere/key.pem"
+    check "$kind: is not left in the device" tool key generate --tag 78 tagged2
     echo wrong >"$T/password2"
     refuse 1 "$kind: a wrong password" "password" tool key import --in "$T/encrypted.pem" --password-file "$T/password2" no
     refuse 1 "$kind: no key in the file" "no private key" tool key import --in "$T/soft.crt" no

@@ -158,6 +158,30 @@ static void test_tag(void **state)
     EVP_PKEY_free(key);
 }
 
+/* A key that failed to be kept is not in the device either, under a tag that nobody could use again. */
+static void test_no_orphans(void **state)
+{
+    EVP_PKEY *first = GENERATE("EC", "azihsm.name", "kept"), *key;
+    long made = device_requests("EccGenerateKeyPair");
+
+    (void)state;
+    good(first != NULL);
+    assert_null(GENERATE("EC", "azihsm.name", "kept", "azihsm.tag", "0x1510"));
+    assert_true(error_says("kept.pem: File exists"));
+    ERR_clear_error();
+    assert_int_equal(device_requests("EccGenerateKeyPair"), made); /* nothing was made */
+    assert_null(GENERATE("EC", "azihsm.masked_key", in_dir("nowhere/blob"), "azihsm.tag", "0x1510"));
+    assert_true(error_says("nowhere/blob"));
+    ERR_clear_error();
+    assert_int_equal(device_requests("EccGenerateKeyPair"), made + 1);
+    assert_null(load("azihsm:?tag=0x1510", 0));
+    ERR_clear_error();
+    key = GENERATE("EC", "azihsm.tag", "0x1510");
+    good(key != NULL);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(first);
+}
+
 /* The vendor's commands: a bare masked key in a file, named by URI with its type; import of a software key. */
 static void test_vendor_forms(void **state)
 {
@@ -450,6 +474,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_tag),
+        cmocka_unit_test(test_no_orphans),
         cmocka_unit_test(test_vendor_forms),
         cmocka_unit_test(test_usage),
         cmocka_unit_test(test_session_keys),
