@@ -315,17 +315,41 @@ static int delete_file(struct store *store)
     return ok;
 }
 
-static int delete_tagged(struct store *store)
+/* By tag alone, as no secret key has a public half to be looked at. */
+static int delete_of_any_type(struct store *store)
+{
+    const struct device_choice choice = choice_of(store);
+    struct azihsm_client *client = NULL;
+    struct azihsm_key *key = NULL;
+    struct azihsm_error err = {0};
+    azihsm_rc rc = provider_client_for(store->provider, &choice, &client, &err);
+
+    if (rc == AZIHSM_OK)
+        rc = azihsm_key_from_tag(client, store->uri.tag, &key, &err);
+    if (rc == AZIHSM_OK)
+        rc = azihsm_key_delete(key, &err);
+    azihsm_key_free(key);
+    azihsm_client_free(client);
+    return rc == AZIHSM_OK || raise_device(store->provider, &err, "DeleteKey");
+}
+
+static int delete_of_type(struct store *store)
 {
     struct key *key = load_key(store);
     struct azihsm_error err = {0};
-    int ok = key != NULL;
+    int ok = key != NULL && (azihsm_key_delete(key_device(key), &err) == AZIHSM_OK ||
+                             raise_device(store->provider, &err, "DeleteKey"));
 
-    if (ok && azihsm_key_delete(key_device(key), &err) != AZIHSM_OK)
-        ok = raise_device(store->provider, &err, "DeleteKey");
+    key_free(key);
+    return ok;
+}
+
+static int delete_tagged(struct store *store)
+{
+    int ok = store->uri.type == NULL ? delete_of_any_type(store) : delete_of_type(store);
+
     if (ok)
         trace(store->provider, AZIHSM_TRACE_KEY, "key with tag 0x%x deleted", store->uri.tag);
-    key_free(key);
     return ok;
 }
 

@@ -8,7 +8,10 @@
 #include <openssl/crypto.h>
 #include <openssl/kdf.h>
 #include <openssl/rand.h>
+#include <openssl/store.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 
 #if OPENSSL_VERSION_PREREQ(3, 5)
 enum { DATA = 992 }; /* whole blocks: what XTS in the device takes */
@@ -190,6 +193,53 @@ static void test_bytes(void **state)
         EVP_SKEY_free(here);
         EVP_SKEY_free(there);
     }
+}
+
+static EVP_SKEY *generate_tagged(const char *manager, const char *name, const char *tag)
+{
+    OSSL_PARAM params[] = {UTF8("azihsm.tag", tag), name == NULL ? END : UTF8("azihsm.name", name), END};
+
+    return EVP_SKEY_generate(ctx, manager, "provider=azihsm", params);
+}
+
+/* By tag a secret key is found and deleted; a pair has none. A key that was refused its name leaves nothing. */
+static void test_tags(void **state)
+{
+    static const char uri[] = "azihsm:?tag=0x1313";
+    EVP_SKEY *made = generate_tagged("AES-256-CBC", NULL, "0x1313"), *found, *pair;
+    char first[600];
+    struct stat info;
+    FILE *file;
+
+    (void)state;
+    good(made != NULL);
+    assert_string_equal(EVP_SKEY_get0_key_id(made), uri);
+    found = by_uri("AES-256-CBC", uri, NULL);
+    good(found != NULL);
+    round_trip("AES-256-CBC", made, found);
+    EVP_SKEY_free(found);
+    EVP_SKEY_free(made);
+    good(OSSL_STORE_delete(uri, ctx, NULL, NULL, NULL, NULL));
+    assert_null(by_uri("AES-256-CBC", uri, NULL));
+    assert_true(error_says("KeyNotFound"));
+    ERR_clear_error();
+
+    pair = generate_tagged("AES-256-XTS", NULL, "0x1313");
+    good(pair != NULL);
+    assert_null(EVP_SKEY_get0_key_id(pair));
+    EVP_SKEY_free(pair);
+    good(OSSL_STORE_delete(uri, ctx, NULL, NULL, NULL, NULL));
+
+    snprintf(first, sizeof(first), "%s/keys/half.tweak.pem", getenv("AZIHSM_TEST_DIR"));
+    file = fopen(first, "w");
+    good(file != NULL && fclose(file) == 0);
+    assert_null(generate_tagged("AES-256-XTS", "half", "0x1313")); /* the name of the second is taken */
+    assert_true(error_says("half.tweak.pem"));
+    ERR_clear_error();
+    snprintf(first, sizeof(first), "%s/keys/half.pem", getenv("AZIHSM_TEST_DIR"));
+    assert_int_not_equal(stat(first, &info), 0);
+    assert_null(by_uri("GENERIC-SECRET", uri, NULL));
+    ERR_clear_error();
 }
 
 /* ---- MACs ---- */
@@ -419,6 +469,7 @@ int main(void)
         cmocka_unit_test(test_generated),
         cmocka_unit_test(test_named),
         cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_tags),
         cmocka_unit_test(test_mac),
 #if OPENSSL_VERSION_PREREQ(3, 6)
         cmocka_unit_test(test_chain),
