@@ -161,6 +161,19 @@ struct skey *skey_generate(struct provider *provider, const struct skey_manager 
 
 /* ---- import ---- */
 
+/* Name, label, tag and session are of keys that are made in the device: elsewhere they would be passed over. */
+static int check_no_options(const struct wanted *wanted)
+{
+    const struct genoptions *options = &wanted->options;
+
+    if (options->name == NULL && options->label == NULL && options->tag == 0 && !options->session)
+        return 1;
+    return raise_error(wanted->provider, REASON_PARAMETER,
+                       "%s, %s, %s and %s are for a key that goes into the device: give its bytes and " KEYMGMT_IMPORT
+                       "=device",
+                       GENOPTION_NAME, GENOPTION_LABEL, GENOPTION_TAG, GENOPTION_SESSION);
+}
+
 static struct azihsm_key *import_one(const struct wanted *wanted, const struct symkind *kind, struct azihsm_bytes bytes,
                                      bool first)
 {
@@ -215,7 +228,7 @@ static struct skey *import_bytes(const struct wanted *wanted, const OSSL_PARAM p
     if (policy == IMPORT_DEVICE && (asked || manager->family != SYMKIND_HMAC))
         return import_into_device(wanted, bytes);
     if (policy == IMPORT_CARRY || policy == IMPORT_DEVICE)
-        return skey_of_bytes(wanted->provider, bytes);
+        return check_no_options(wanted) ? skey_of_bytes(wanted->provider, bytes) : NULL;
     if (policy == IMPORT_REFUSE)
         raise_error(wanted->provider, REASON_POLICY, "import = refuse: the bytes of secret keys are not taken");
     return NULL;
@@ -228,7 +241,8 @@ static struct skey *import_by_uri(const struct wanted *wanted, const OSSL_PARAM 
     struct azihsm_key *key = NULL, *tweak = NULL;
     const char *uri = NULL;
 
-    if (symkey_from_params(wanted->provider, params, SYMKEY_PARAM, manager->fitting, manager->name, &key) &&
+    if (check_no_options(wanted) &&
+        symkey_from_params(wanted->provider, params, SYMKEY_PARAM, manager->fitting, manager->name, &key) &&
         symkey_from_params(wanted->provider, params, SYMKEY_PARAM_TWEAK, manager->fitting, manager->name, &tweak) &&
         OSSL_PARAM_get_utf8_string_ptr(p, &uri))
         return skey_of_device(wanted->provider, key, tweak, uri);

@@ -195,6 +195,26 @@ static void test_bytes(void **state)
     }
 }
 
+/* A key by name, label, tag or session is one in the device; where it is not, nothing of that is passed over. */
+static void test_options(void **state)
+{
+    const OSSL_PARAM options[] = {UTF8("azihsm.name", "opt"), UTF8("azihsm.label", "opt"), UTF8("azihsm.tag", "0x77"),
+                                  UTF8("azihsm.session", "yes")};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        OSSL_PARAM bytes[] = {OSSL_PARAM_construct_octet_string("raw-bytes", data, 32), options[i], END};
+        OSSL_PARAM uri[] = {UTF8("azihsm.key", "azihsm://skey2"), options[i], END}; /* of test_named */
+
+        assert_null(EVP_SKEY_import(ctx, "AES-256-CBC", "provider=azihsm", OSSL_SKEYMGMT_SELECT_ALL, bytes));
+        assert_true(error_says("azihsm.import=device"));
+        ERR_clear_error();
+        assert_null(EVP_SKEY_import(ctx, "AES-256-CBC", "provider=azihsm", OSSL_SKEYMGMT_SELECT_ALL, uri));
+        assert_true(error_says("azihsm.import=device"));
+        ERR_clear_error();
+    }
+}
+
 static EVP_SKEY *generate_tagged(const char *manager, const char *name, const char *tag)
 {
     OSSL_PARAM params[] = {UTF8("azihsm.tag", tag), name == NULL ? END : UTF8("azihsm.name", name), END};
@@ -469,6 +489,7 @@ int main(void)
         cmocka_unit_test(test_generated),
         cmocka_unit_test(test_named),
         cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_options),
         cmocka_unit_test(test_tags),
         cmocka_unit_test(test_mac),
 #if OPENSSL_VERSION_PREREQ(3, 6)
