@@ -10,6 +10,8 @@
 #include "newer.h"
 
 #include <openssl/core_names.h>
+#include <string.h>
+#include <strings.h>
 
 #define OURS    "provider=azihsm"
 #define CARRIED "azihsm.key=carried"
@@ -192,6 +194,27 @@ static const struct {
     {OSSL_OP_KDF, true, kdfs, 0},
     {OSSL_OP_SKEYMGMT, true, secret_key_managers, CORE_VERSION(3, 5)},
 };
+
+/* Whether name is one of the names, which a colon parts. */
+static bool has_name(const char *names, const char *name)
+{
+    size_t len = strlen(name), part;
+
+    for (; *names != '\0'; names += part + (names[part] == ':')) {
+        part = strcspn(names, ":");
+        if (part == len && strncasecmp(names, name, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+const OSSL_DISPATCH *algorithms_skeymgmt(const char *name)
+{
+    for (const OSSL_ALGORITHM *row = secret_key_managers; row->algorithm_names != NULL; row++)
+        if (has_name(row->algorithm_names, name))
+            return row->implementation;
+    return NULL;
+}
 
 const OSSL_ALGORITHM *algorithms_query(int operation_id, bool symmetric, bool pkcs11, unsigned core_version,
                                        int *no_cache)

@@ -36,6 +36,9 @@ extern const OSSL_DISPATCH cipher_aes256_gcm_functions[], cipher_aes256_xts_func
 const OSSL_ALGORITHM *algorithms_query(int operation_id, bool symmetric, bool pkcs11, unsigned core_version,
                                        int *no_cache);
 
+/* The functions of the manager of secret keys that has this name, or alias, or OID; NULL when none has. */
+const OSSL_DISPATCH *algorithms_skeymgmt(const char *name);
+
 /* Key type of the TLS groups we announce (capabilities.c). */
 #define GROUP_KEY_TYPE "AZIHSM-GROUP-EC"
 

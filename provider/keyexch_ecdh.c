@@ -10,7 +10,6 @@
 #include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/x509.h>
-#include <strings.h>
 
 struct exchange {
     struct provider *provider;
@@ -177,7 +176,7 @@ static void *exchange_derive_skey(void *vctx, const char *key_type, void *provct
         return secret_in_software(ctx, import, provctx, keylen);
     if (ctx->peer == NULL)
         raise_error(ctx->provider, REASON_STATE, "no peer is set");
-    else if (provctx != ctx->provider || strcasecmp(key_type, "GENERIC-SECRET") != 0)
+    else if (provctx != ctx->provider || algorithms_skeymgmt(key_type) != skeymgmt_generic_functions)
         raise_error(ctx->provider, REASON_SECRET_IN_DEVICE,
                     "it can only become a GENERIC-SECRET of this provider, for a KDF");
     else if (EVP_PKEY_CTX_get_ecdh_kdf_type(ctx->delegate) != EVP_PKEY_ECDH_KDF_NONE)

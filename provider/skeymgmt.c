@@ -11,7 +11,6 @@
 #include "symkey.h"
 
 #include <openssl/params.h>
-#include <strings.h>
 
 #define CBC_KINDS AZIHSM_KEY_AES128, AZIHSM_KEY_AES192, AZIHSM_KEY_AES256
 #define GCM_KINDS AZIHSM_KEY_AES_GCM_BULK256, AZIHSM_KEY_AES_GCM_BULK256_UNAPPROVED
@@ -33,22 +32,41 @@ static const struct skey_manager aes = {"AES", SYMKIND_CBC, 0, 32, {CBC_KINDS, G
                                             {CBC_KINDS, GCM_KINDS, AZIHSM_KEY_AES_XTS_BULK256, HMAC_KINDS,
                                              AZIHSM_KEY_SECRET256, AZIHSM_KEY_SECRET384, AZIHSM_KEY_SECRET521}};
 
+static const struct skey_manager *manager_named(const char *name)
+{
+    static const struct {
+        const OSSL_DISPATCH *functions;
+        const struct skey_manager *manager;
+    } managers[] = {
+        {skeymgmt_aes_functions, &aes},
+        {skeymgmt_aes128_cbc_functions, &aes128_cbc},
+        {skeymgmt_aes192_cbc_functions, &aes192_cbc},
+        {skeymgmt_aes256_cbc_functions, &aes256_cbc},
+        {skeymgmt_aes256_gcm_functions, &aes256_gcm},
+        {skeymgmt_aes256_xts_functions, &aes256_xts},
+        {skeymgmt_hmac_functions, &hmac},
+        {skeymgmt_generic_functions, &generic},
+    };
+    const OSSL_DISPATCH *functions = algorithms_skeymgmt(name);
+
+    for (size_t i = 0; i < sizeof(managers) / sizeof(managers[0]); i++)
+        if (managers[i].functions == functions)
+            return managers[i].manager;
+    return NULL;
+}
+
 uint32_t skeymgmt_kind(struct provider *provider, const char *type, size_t length)
 {
-    static const struct skey_manager *const managers[] = {&aes,        &aes128_cbc, &aes192_cbc, &aes256_cbc,
-                                                          &aes256_gcm, &aes256_xts, &hmac,       &generic};
+    const struct skey_manager *manager = manager_named(type);
     const struct symkind *kind;
 
-    for (size_t i = 0; i < sizeof(managers) / sizeof(managers[0]); i++) {
-        if (strcasecmp(managers[i]->name, type) != 0)
-            continue;
-        if ((kind = skey_kind(provider, managers[i], length)) == NULL)
-            return 0;
-        return kind->derivable ? kind->kind
-                               : (uint32_t)raise_error(provider, REASON_KEY_TYPE,
-                                                       "the device does not derive keys of kind %s", kind->name);
-    }
-    return (uint32_t)raise_error(provider, REASON_KEY_TYPE, "no key manager %s", type);
+    if (manager == NULL)
+        return (uint32_t)raise_error(provider, REASON_KEY_TYPE, "no key manager %s", type);
+    if ((kind = skey_kind(provider, manager, length)) == NULL)
+        return 0;
+    return kind->derivable ? kind->kind
+                           : (uint32_t)raise_error(provider, REASON_KEY_TYPE,
+                                                   "the device does not derive keys of kind %s", kind->name);
 }
 
 /* ---- the functions that all managers share ---- */

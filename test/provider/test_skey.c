@@ -329,6 +329,11 @@ static EVP_SKEY *derive(OSSL_LIB_CTX *libctx, const char *propq, EVP_SKEY *secre
 /* Key agreement, derivation and use in the device: the other side, in software, comes to the same. */
 static void test_chain(void **state)
 {
+    static const struct {
+        const char *name, *cipher;
+        size_t len;
+    } aliases[] = {
+        {"AES128", "AES-128-CBC", 16}, {"aes192", "AES-192-CBC", 24}, {"2.16.840.1.101.3.4.1.42", "AES-256-CBC", 32}};
     EVP_PKEY *device = device_key(ctx, "P-384x"), *mine = software_key(ctx, "P-384");
     EVP_PKEY *pub = public_of(device), *minepub = public_of(mine);
     EVP_SKEY *secret, *aes, *hmac, *soft, *key;
@@ -363,6 +368,13 @@ static void test_chain(void **state)
     assert_memory_equal(one, two, 48);
     EVP_SKEY_free(key);
 
+    for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) { /* a manager by any of its names */
+        key = derive(ctx, "provider=azihsm", secret, aliases[i].name, aliases[i].len);
+        good(key != NULL);
+        assert_true(EVP_SKEY_is_a(key, aliases[i].cipher));
+        round_trip(aliases[i].cipher, key, key);
+        EVP_SKEY_free(key);
+    }
     assert_null(derive(ctx, "provider=azihsm", secret, "AES-256-GCM", 32)); /* not a kind that is derived */
     assert_true(error_says("AES-256-GCM"));
     assert_null(derive(ctx, "provider=azihsm", secret, "AES", 20));
