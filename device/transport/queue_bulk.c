@@ -2,7 +2,8 @@
  * The requests that are not messages: bulk AES, device information, reset.
  *
  * Bulk data goes through a memory area of the connection, made by the server on demand and kept. An area whose request
- * was given up may still be written by the server: it is dropped, and its memory with the server's last use of it.
+ * was given up is the server's for as long as the slot is: it may be read or written until then, and a thread of the
+ * server that has not taken it yet takes whatever memory lies under its number.
  */
 #include "futex.h"
 #include "process.h"
@@ -13,7 +14,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-enum { INFO_MS = 5000, AREA_KEEP = 4 << 20 };
+enum { INFO_MS = 5000, LOOK_MS = 10, AREA_KEEP = 4 << 20, NO_WAIT = 0 };
 
 static void area_drop(struct queue_area *area)
 {
@@ -39,34 +40,51 @@ static azihsm_rc area_map(struct queue_area *area, int fd, size_t size)
     return AZIHSM_OK;
 }
 
-/* Waits for an area that nobody uses; -1 after the deadline. */
-static int area_claim(struct queue_device *device, int64_t deadline_ns)
+static int area_find(struct queue_device *device, int first)
 {
-    struct timespec until = clock_spec(deadline_ns);
-    int found = -1;
-
-    pthread_mutex_lock(&device->areas_lock);
-    for (;;) {
-        for (int i = 0; i < QUEUE_BULK_AREAS && found < 0; i++) {
-            if (!device->areas[i].busy)
-                found = i;
+    for (int i = first; i < QUEUE_BULK_AREAS; i++) {
+        if (!device->areas[i].busy) {
+            device->areas[i].busy = true;
+            return i;
         }
-        if (found >= 0 || pthread_cond_timedwait(&device->area_freed, &device->areas_lock, &until) != 0)
-            break;
     }
-    if (found >= 0)
-        device->areas[found].busy = true;
-    pthread_mutex_unlock(&device->areas_lock);
-    return found;
+    return -1;
 }
 
-void queue_area_give_back(struct queue_device *device, unsigned index, bool ours)
+/*
+ * Claims an area that nobody uses, waiting for it until deadline_ns. Who does not wait may hold what it gets for long,
+ * in a paused job, and its thread may block here for another: the first area is for those who wait.
+ */
+static azihsm_rc area_claim(struct queue_device *device, int64_t deadline_ns, int *index)
+{
+    int first = deadline_ns == NO_WAIT ? 1 : 0;
+
+    for (;;) {
+        int64_t now = clock_now();
+        int64_t until = now + LOOK_MS * NS_PER_MS;
+        struct timespec spec = clock_spec(until < deadline_ns ? until : deadline_ns);
+
+        queue_reap_abandoned(device);
+        pthread_mutex_lock(&device->areas_lock);
+        *index = area_find(device, first);
+        if (*index < 0 && now < deadline_ns &&
+            pthread_cond_timedwait(&device->area_freed, &device->areas_lock, &spec) == 0)
+            *index = area_find(device, first);
+        pthread_mutex_unlock(&device->areas_lock);
+        if (*index >= 0)
+            return AZIHSM_OK;
+        if (queue_check_lost(device))
+            return AZIHSM_E_LOST;
+        if (now >= deadline_ns)
+            return AZIHSM_E_BUSY;
+    }
+}
+
+void queue_area_give_back(struct queue_device *device, unsigned index)
 {
     struct queue_area *area = &device->areas[index];
 
-    if (!ours)
-        area_drop(area);
-    else if (area->size > AREA_KEEP) /* keep the mapping, not the memory */
+    if (area->size > AREA_KEEP) /* keep the mapping, not the memory */
         madvise(area->data, area->size, MADV_REMOVE);
     pthread_mutex_lock(&device->areas_lock);
     area->busy = false;
@@ -153,12 +171,14 @@ static azihsm_rc bulk_prepare(struct queue_device *device, const struct azihsm_b
                                 (unsigned)(QUEUE_BULK_MAX >> 20) - 1);
     if (err != NULL)
         err->text[0] = '\0';
-    index = area_claim(device, wait_ns);
-    if (index < 0)
-        return azihsm_error_set(err, AZIHSM_E_BUSY, "bulk operation: no memory area became free in time");
+    rc = area_claim(device, wait_ns, &index);
+    if (rc == AZIHSM_E_BUSY)
+        return azihsm_error_set(err, rc, "bulk operation: no memory area became free in time");
+    if (rc != AZIHSM_OK)
+        return bulk_failed(rc, err);
     rc = queue_acquire(&device->base, wait_ns, out);
     if (rc != AZIHSM_OK) {
-        queue_area_give_back(device, (unsigned)index, true);
+        queue_area_give_back(device, (unsigned)index);
         return bulk_failed(rc, err);
     }
     request = (struct queue_request *)*out;
@@ -183,7 +203,7 @@ azihsm_rc queue_bulk_begin(struct azihsm_device *base, const struct azihsm_bulk 
     azihsm_rc rc;
 
     *out = NULL;
-    rc = bulk_prepare((struct queue_device *)base, bulk, 0, deadline_ns, out, err);
+    rc = bulk_prepare((struct queue_device *)base, bulk, NO_WAIT, deadline_ns, out, err);
     if (rc != AZIHSM_OK && *out != NULL) {
         queue_release(*out);
         *out = NULL;

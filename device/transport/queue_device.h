@@ -2,7 +2,7 @@
  * A handle on azihsmd, shared by the files of the queue client: the connection, the slots, the bulk areas.
  *
  * Threads of the process share the bitmap of free slots and nothing else. A slot whose request timed out while the
- * server ran it is abandoned: it returns to the free ones when the server has let go.
+ * server ran it is abandoned: it returns to the free ones, as its bulk area does, when the server has let go.
  */
 #ifndef QUEUE_DEVICE_H
 #define QUEUE_DEVICE_H
@@ -60,6 +60,8 @@ azihsm_rc queue_wait(struct azihsm_request *base);
 azihsm_rc queue_wait_done(struct queue_request *request);
 bool queue_done(const struct azihsm_request *base);
 void queue_release(struct azihsm_request *base);
+/* Abandoned slots that the server has let go of become free again, with their areas. */
+void queue_reap_abandoned(struct queue_device *device);
 struct queue_slot *queue_request_slot(const struct queue_request *request);
 struct queue_frames *queue_request_frames(const struct queue_request *request);
 /* True when the connection is closed at the other end; asks the kernel. */
@@ -78,8 +80,8 @@ azihsm_rc queue_bulk(struct azihsm_device *base, struct azihsm_bulk *bulk, int64
 azihsm_rc queue_bulk_begin(struct azihsm_device *base, const struct azihsm_bulk *bulk, int64_t deadline_ns,
                            struct azihsm_request **out, struct azihsm_error *err);
 azihsm_rc queue_bulk_finish(struct azihsm_request *base, struct azihsm_bulk *bulk, struct azihsm_error *err);
-/* A request ends; when the server may still write into its area, that is given up. */
-void queue_area_give_back(struct queue_device *device, unsigned index, bool ours);
+/* When the server has let go of the slot that used it. */
+void queue_area_give_back(struct queue_device *device, unsigned index);
 azihsm_rc queue_info(struct azihsm_device *base, struct azihsm_device_strings *out);
 azihsm_rc queue_reset(struct azihsm_device *base, int64_t deadline_ns);
 

@@ -51,8 +51,15 @@ bool queue_check_lost(struct queue_device *device)
     return __atomic_load_n(&device->lost, __ATOMIC_RELAXED) != 0;
 }
 
-/* Abandoned slots that the server has let go of become free again. */
-static void reap_abandoned(struct queue_device *device)
+/* Ends a request whose slot is ours again. */
+static void let_go(struct queue_device *device, struct queue_request *request)
+{
+    if (request->area >= 0)
+        queue_area_give_back(device, (unsigned)request->area);
+    __atomic_fetch_or(&device->free, (uint64_t)1 << request->index, __ATOMIC_SEQ_CST);
+}
+
+void queue_reap_abandoned(struct queue_device *device)
 {
     uint64_t left = __atomic_load_n(&device->abandoned, __ATOMIC_ACQUIRE);
 
@@ -64,7 +71,7 @@ static void reap_abandoned(struct queue_device *device)
         if (server_has(slot_word(&device->requests[index])))
             continue;
         if ((__atomic_fetch_and(&device->abandoned, ~bit, __ATOMIC_ACQ_REL) & bit) != 0)
-            __atomic_fetch_or(&device->free, bit, __ATOMIC_ACQ_REL);
+            let_go(device, &device->requests[index]);
     }
 }
 
@@ -102,7 +109,7 @@ static int claim_or_wait(struct queue_device *device, int64_t deadline_ns, azihs
         int64_t now = clock_now();
         int64_t until = now + FIRST_LOOK_MS * NS_PER_MS;
 
-        reap_abandoned(device);
+        queue_reap_abandoned(device);
         index = claim_slot(device);
         if (index >= 0)
             break;
@@ -124,8 +131,7 @@ azihsm_rc queue_acquire(struct azihsm_device *base, int64_t deadline_ns, struct 
 
     if (__atomic_load_n(&device->lost, __ATOMIC_RELAXED) != 0)
         return AZIHSM_E_LOST;
-    if (__atomic_load_n(&device->abandoned, __ATOMIC_RELAXED) != 0)
-        reap_abandoned(device);
+    queue_reap_abandoned(device);
     index = claim_slot(device);
     if (index < 0) {
         index = claim_or_wait(device, deadline_ns, &rc);
@@ -289,12 +295,11 @@ void queue_release(struct azihsm_request *base)
 {
     struct queue_request *request = (struct queue_request *)base;
     struct queue_device *device = (struct queue_device *)base->device;
-    uint64_t bit = (uint64_t)1 << request->index;
-    bool ours = !request->submitted || !server_has(slot_word(request)) || withdraw(request);
 
-    if (request->area >= 0)
-        queue_area_give_back(device, (unsigned)request->area, ours);
-    __atomic_fetch_or(ours ? &device->free : &device->abandoned, bit, __ATOMIC_SEQ_CST);
+    if (!request->submitted || !server_has(slot_word(request)) || withdraw(request))
+        let_go(device, request);
+    else
+        __atomic_fetch_or(&device->abandoned, (uint64_t)1 << request->index, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&device->waiters, __ATOMIC_SEQ_CST) != 0) {
         __atomic_fetch_add(&device->freed, 1, __ATOMIC_SEQ_CST);
         futex_wake(&device->freed, 1);

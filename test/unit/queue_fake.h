@@ -40,8 +40,9 @@ struct fake {
     uint8_t ticket_key[QUEUE_TICKET_KEY_SIZE];
     uint64_t epoch;
     uid_t only_uid; /* 0 = everybody is admitted without a ticket */
-    atomic_int handles, families, executed, resets;
+    atomic_int handles, families, executed, resets, bulks;
     _Atomic(void *) last_family;
+    atomic_bool hold; /* bulk operations with key 98 wait while it is set */
 };
 
 static const uint8_t fake_credential[QUEUE_CREDENTIAL_SIZE] = "0123456789abcdefFEDCBA987654321";
@@ -113,8 +114,12 @@ static inline void fake_execute(void *ctx, void *handle, const struct queue_comm
 
 static inline void fake_bulk(void *ctx, void *handle, struct queue_bulk *bulk)
 {
-    (void)ctx;
+    struct fake *fake = ctx;
+
     (void)handle;
+    atomic_fetch_add(&fake->bulks, 1);
+    while (bulk->key_id1 == 98 && atomic_load(&fake->hold))
+        usleep(1000);
     for (size_t i = 0; i < bulk->len; i++)
         bulk->data[i] ^= 0x5a;
     for (size_t i = 0; i < sizeof(bulk->tag); i++)

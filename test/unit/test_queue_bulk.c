@@ -5,6 +5,9 @@
 
 #include <pthread.h>
 
+/* What may be begun without waiting. */
+enum { STEPS = QUEUE_BULK_AREAS - 1 };
+
 static struct fake fake;
 static struct azihsm_endpoint *endpoint;
 static struct azihsm_device *device;
@@ -104,24 +107,25 @@ static void test_threads(void **state)
     }
 }
 
-/* In steps, without waiting: one after another takes an area, the fifth finds none, and all come back. */
+/* In steps, without waiting: one after another takes an area, the last is left to who waits, and all come back. */
 static void test_steps(void **state)
 {
     uint8_t data[100], out[100];
     struct azihsm_bulk bulk = {.key_id1 = 1, .src = data, .dst = out, .len = sizeof(data)};
-    struct azihsm_request *requests[QUEUE_BULK_AREAS], *one_more;
+    struct azihsm_request *requests[STEPS], *one_more;
     struct pollfd ready = {.events = POLLIN};
 
     (void)state;
     memset(data, 3, sizeof(data));
     for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < QUEUE_BULK_AREAS; i++)
+        for (int i = 0; i < STEPS; i++)
             assert_int_equal(azihsm_device_bulk_begin(device, &bulk, in_ms(20000), &requests[i], NULL), AZIHSM_OK);
         assert_int_equal(azihsm_device_bulk_begin(device, &bulk, in_ms(20000), &one_more, NULL), AZIHSM_E_BUSY);
         assert_null(one_more);
+        assert_int_equal(run_bulk(1000, 0), 0); /* what blocks does not wait for jobs that its own thread must resume */
         assert_int_equal(azihsm_request_acquire(device, in_ms(20000), &one_more), AZIHSM_OK); /* slots are left */
         azihsm_request_release(one_more);
-        for (int i = 0; i < QUEUE_BULK_AREAS - 1; i++) { /* the last is never submitted */
+        for (int i = 0; i < STEPS - 1; i++) { /* the last is never submitted */
             ready.fd = azihsm_request_event_fd(requests[i]);
             assert_true(ready.fd >= 0);
             assert_int_equal(azihsm_request_submit(requests[i]), AZIHSM_OK);
@@ -134,9 +138,67 @@ static void test_steps(void **state)
             for (size_t k = 0; k < sizeof(out); k++)
                 assert_int_equal(out[k], 3 ^ 0x5a);
         }
-        for (int i = 0; i < QUEUE_BULK_AREAS; i++)
+        for (int i = 0; i < STEPS; i++)
             azihsm_request_release(requests[i]);
     }
+}
+
+/* Begins a request that the server holds until it is let go, and gives it up; its area. */
+static int give_up_one(void)
+{
+    static uint8_t data[100];
+    struct azihsm_bulk bulk = {.key_id1 = 98, .src = data, .dst = data, .len = sizeof(data)};
+    struct azihsm_request *request;
+    int area, before = atomic_load(&fake.bulks);
+
+    assert_int_equal(azihsm_device_bulk_begin(device, &bulk, in_ms(20000), &request, NULL), AZIHSM_OK);
+    area = ((struct queue_request *)request)->area;
+    assert_int_equal(azihsm_request_submit(request), AZIHSM_OK);
+    await_count(&fake.bulks, before + 1);
+    azihsm_request_release(request);
+    return area;
+}
+
+static void *let_go_later(void *arg)
+{
+    (void)arg;
+    usleep(100000);
+    atomic_store(&fake.hold, false);
+    return NULL;
+}
+
+/* The area of a request given up is nobody's until the server has let go of it: it might work in another's data. */
+static void test_given_up(void **state)
+{
+    const struct queue_device *inside = (const struct queue_device *)device;
+    struct azihsm_bulk bulk = {.key_id1 = 98};
+    uint8_t data[100] = {0};
+    pthread_t thread;
+    unsigned taken = 0;
+
+    (void)state;
+    atomic_store(&fake.hold, true);
+    for (int i = 0; i < STEPS; i++) {
+        int area = give_up_one();
+
+        assert_true(inside->areas[area].busy);
+        assert_int_equal(taken & 1U << area, 0);
+        taken |= 1U << area;
+        assert_int_equal(run_bulk(1000, 0), 0);
+    }
+    bulk.src = bulk.dst = data;
+    bulk.len = sizeof(data);
+    assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(100), NULL), AZIHSM_E_TIMEOUT);
+    assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(20), NULL), AZIHSM_E_BUSY);
+    assert_int_equal(pthread_create(&thread, NULL, let_go_later, NULL), 0);
+    assert_int_equal(run_bulk(1000, 0), 0);
+    pthread_join(thread, NULL);
+    for (int i = 0; i < 1000 && inside->abandoned != 0; i++) {
+        usleep(10000);
+        assert_int_equal(run_bulk(1000, 0), 0);
+    }
+    for (int i = 0; i < QUEUE_BULK_AREAS; i++)
+        assert_false(inside->areas[i].busy);
 }
 
 static const struct CMUnitTest tests[] = {
@@ -145,6 +207,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_threads, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_steps, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(test_given_up, set_up, tear_down),
 };
 
 int main(void)
