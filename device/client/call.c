@@ -43,7 +43,7 @@ azihsm_rc call_run(struct operation *operation, struct exchange *exchange, uint3
     rc = azihsm_request_submit(exchange->request);
     if (rc != AZIHSM_OK)
         return rc;
-    operation->submitted = true;
+    operation->spent = true;
     if (fd >= 0)
         call_pause(operation, exchange->request, fd);
     rc = exchange_finish(exchange, op, response);
@@ -79,7 +79,6 @@ static azihsm_rc bulk_pausing(struct operation *operation, struct azihsm_request
 
     if (rc != AZIHSM_OK)
         return rc;
-    operation->submitted = true;
     if (fd >= 0)
         call_pause(operation, request, fd);
     return azihsm_device_bulk_finish(request, bulk, operation->err);
@@ -93,12 +92,11 @@ azihsm_rc call_bulk(struct operation *operation, struct azihsm_bulk *bulk)
 
     if (operation->pausable && client_can_pause(operation->client))
         rc = azihsm_device_bulk_begin(device, bulk, operation->deadline_ns, &request, operation->err);
-    if (rc == AZIHSM_E_UNSUPPORTED) {
-        operation->submitted = true;
-        return azihsm_device_bulk(device, bulk, operation->deadline_ns, operation->err);
-    }
-    if (rc == AZIHSM_OK)
+    if (rc == AZIHSM_E_UNSUPPORTED)
+        rc = azihsm_device_bulk(device, bulk, operation->deadline_ns, operation->err);
+    else if (rc == AZIHSM_OK)
         rc = bulk_pausing(operation, request, bulk);
+    operation->spent = bulk->written;
     /* As in call_end. */
     if (request != NULL && operation->link->generation == generation_current())
         azihsm_request_release(request);

@@ -2,7 +2,8 @@
  * AES-GCM and AES-XTS through the device's bulk path, which knows no messages and no DDI statuses: its result codes
  * (ddi-protocol 7.5) are turned into statuses where recovery depends on them.
  *
- * With in == out an operation whose outcome is not known is not repeated: the input may be gone.
+ * With in == out an operation whose outcome is not known is repeated only when the transport has not touched out: else
+ * the input may be gone.
  */
 #include "call.h"
 #include "client.h"
@@ -59,6 +60,7 @@ static azihsm_rc bulk_outcome(struct operation *operation, const struct azihsm_b
 static azihsm_rc bulk(struct operation *operation, void *arg)
 {
     struct bulk *want = arg;
+    bool answered;
     azihsm_rc rc;
 
     want->done = want->work;
@@ -67,11 +69,12 @@ static azihsm_rc bulk(struct operation *operation, void *arg)
     want->done.key_id1 = operation->bulk_id[0];
     want->done.key_id2 = operation->bulk_id[1];
     rc = call_bulk(operation, &want->done);
+    answered = rc >= AZIHSM_OK || rc == AZIHSM_E_FAST_PATH;
     if (rc == AZIHSM_E_FAST_PATH)
         rc = bulk_outcome(operation, &want->done);
-    /* See call_run: the ids may have meant other keys. In place, the input is gone. */
-    if (rc == AZIHSM_OK && atomic_load(&operation->link->renewed))
-        rc = operation->spec.once ? AZIHSM_E_LOST : AZIHSM_STATUS_SESSION_NEEDS_RENEGOTIATION;
+    /* See call_run: the ids may have meant other keys, whatever the device says of them. */
+    if (answered && atomic_load(&operation->link->renewed))
+        rc = operation->spec.once && operation->spent ? AZIHSM_E_LOST : AZIHSM_STATUS_SESSION_NEEDS_RENEGOTIATION;
     return rc;
 }
 

@@ -118,7 +118,7 @@ static azihsm_rc attempt_once(struct operation *operation, operation_fn *fn, voi
 {
     azihsm_rc rc = session_get(operation);
 
-    operation->submitted = false;
+    operation->spent = false;
     operation->running = false;
     for (unsigned i = 0; rc == AZIHSM_OK && i < OPERATION_KEYS; i++)
         if (operation->spec.keys[i] != NULL)
@@ -133,11 +133,10 @@ static azihsm_rc attempt_once(struct operation *operation, operation_fn *fn, voi
 static bool cure(struct operation *operation, azihsm_rc rc, unsigned *reloads, bool *wait)
 {
     enum cure how = cure_for(rc);
+    bool once_more = !operation->spec.once || !operation->spent || !outcome_unknown(rc);
 
     /* Without a link it was the login that failed, and that has waited already. */
     if (how == CURE_NONE || operation->link == NULL)
-        return false;
-    if (operation->spec.once && operation->submitted && outcome_unknown(rc))
         return false;
     switch (how) {
     case CURE_REVIVE:
@@ -145,8 +144,8 @@ static bool cure(struct operation *operation, azihsm_rc rc, unsigned *reloads, b
         client_trace(operation->client, AZIHSM_TRACE_SESSION, "%s: session given up: %s; %s",
                      azihsm_client_endpoint_name(operation->client), azihsm_rc_name(rc),
                      how == CURE_REVIVE ? "it is reopened" : "another is opened");
-        era_retire(operation->era, operation->link, how == CURE_REVIVE);
-        return true;
+        era_retire(operation->era, operation->link, how == CURE_REVIVE); /* also for the operations after this one */
+        return once_more;
     case CURE_RELOAD:
         /* A key that cannot even be loaded is not there. */
         if (!operation->running || ++*reloads > RELOADS_MAX)
@@ -160,7 +159,7 @@ static bool cure(struct operation *operation, azihsm_rc rc, unsigned *reloads, b
         return true;
     default:
         *wait = true;
-        return true;
+        return once_more;
     }
 }
 

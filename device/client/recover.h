@@ -32,8 +32,8 @@ struct operation {
     struct azihsm_error *err;
     int64_t started_ns, deadline_ns;
     bool pausable;
-    bool submitted; /* the operation's own request went to the device in this attempt */
-    bool running;   /* failures now are the operation's, not the session's or a key's loading */
+    bool spent;   /* the attempt may have used up what spec.once is about: a name, or an input that dst overlaps */
+    bool running; /* failures now are the operation's, not the session's or a key's loading */
     struct era *era;
     struct link *link;
     bool held[OPERATION_KEYS];

@@ -178,6 +178,7 @@ static azihsm_rc inproc_bulk(struct azihsm_device *base, struct azihsm_bulk *bul
         return azihsm_error_set(err, AZIHSM_E_NOT_OWNER, "the handle belongs to another process");
     memcpy(work.iv, bulk->iv, sizeof(work.iv));
     memcpy(work.tag, bulk->tag, sizeof(work.tag));
+    bulk->written = true;
     emu_handle_bulk(device->handle, &work);
     bulk->result = work.result;
     bulk->ext_status = work.ext_status;

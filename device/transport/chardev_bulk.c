@@ -47,6 +47,7 @@ static azihsm_rc execute(const struct azihsm_device *base, struct azihsm_bulk *b
     command->frame_type = 1;
     command->session_id = bulk->sess_id;
     command->short_app_id = bulk->short_app_id;
+    bulk->written = true;
     rc = chardev_ioctl(device->fd, bulk->xts ? IOCTL_XTS : IOCTL_GCM, command, &command->out_ext_status);
     if (rc != AZIHSM_OK && rc != AZIHSM_E_TRANSPORT)
         return azihsm_error_set(err, rc, "bulk AES: %s", azihsm_rc_name(rc));

@@ -220,8 +220,10 @@ azihsm_rc queue_bulk_finish(struct azihsm_request *base, struct azihsm_bulk *bul
     if (rc != AZIHSM_OK)
         return bulk_failed(rc, err);
     rc = bulk_result((const struct queue_bulk_response *)queue_request_frames(request)->response, bulk, err);
-    if (rc == AZIHSM_OK && bulk->len != 0)
+    if (rc == AZIHSM_OK && bulk->len != 0) {
+        bulk->written = true;
         memcpy(bulk->dst, device->areas[request->area].data + data_offset(bulk), bulk->len);
+    }
     return rc;
 }
 

@@ -111,6 +111,7 @@ struct azihsm_bulk {
     uint8_t *dst; /* len bytes; may equal src */
     size_t len;
     bool fips_approved; /* out */
+    bool written;       /* out, also of a failure: dst may hold something else than before */
     /* out, with AZIHSM_E_FAST_PATH: 7.5, or 8.7 when the driver's own checks refused (result is 0 then) */
     uint32_t result;
     uint32_t ext_status;

@@ -20,7 +20,7 @@
 #include <string.h>
 #include <sys/timerfd.h>
 
-enum { OP_FIRST = 1000, OP_COUNT = 120 };
+enum { OP_FIRST = 1000, OP_COUNT = 120, OP_OTHER = OP_COUNT, OP_EXTENSIONS, OP_BULK, OP_SLOTS };
 
 struct fault {
     _Atomic unsigned left;
@@ -31,10 +31,12 @@ struct fault {
 struct software_device {
     struct emu_device *emulator;
     struct provision_state *state;
-    _Atomic unsigned counts[OP_COUNT + 2];
-    struct fault faults[OP_COUNT + 2];
+    _Atomic unsigned counts[OP_SLOTS];
+    struct fault faults[OP_SLOTS];
     _Atomic unsigned opens, early, open_requests, delay_ms, life;
     _Atomic bool down;
+    void (*before_bulk)(void *arg);
+    void *before_bulk_arg;
 };
 
 struct wrapped_endpoint {
@@ -63,7 +65,9 @@ static const struct azihsm_transport transport;
 
 static unsigned op_index(uint32_t op)
 {
-    return op >= OP_FIRST && op < OP_FIRST + OP_COUNT ? op - OP_FIRST : op == 0x8001 ? OP_COUNT + 1 : OP_COUNT;
+    if (op >= OP_FIRST && op < OP_FIRST + OP_COUNT)
+        return op - OP_FIRST;
+    return op == 0x8001 ? OP_EXTENSIONS : op == SOFTWARE_BULK ? OP_BULK : OP_OTHER;
 }
 
 static bool lost(const struct wrapped_device *device)
@@ -233,8 +237,22 @@ static azihsm_rc wrapped_bulk(struct azihsm_device *base, struct azihsm_bulk *bu
                               struct azihsm_error *err)
 {
     struct wrapped_device *device = (struct wrapped_device *)base;
+    struct software_device *software = device->device;
+    struct fault *fault = &software->faults[OP_BULK];
+    void (*before)(void *arg) = software->before_bulk;
+    azihsm_rc rc = AZIHSM_OK;
+    bool failing;
 
-    return lost(device) ? AZIHSM_E_LOST : azihsm_device_bulk(device->inner, bulk, deadline_ns, err);
+    software->before_bulk = NULL;
+    if (before != NULL)
+        before(software->before_bulk_arg);
+    if (lost(device))
+        return AZIHSM_E_LOST;
+    atomic_fetch_add(&software->counts[OP_BULK], 1);
+    failing = take_fault(fault);
+    if (!failing || fault->executed)
+        rc = azihsm_device_bulk(device->inner, bulk, deadline_ns, err);
+    return failing ? fault->rc : rc;
 }
 
 static azihsm_rc wrapped_info(struct azihsm_device *base, struct azihsm_device_strings *out)
@@ -349,7 +367,7 @@ unsigned software_total(const struct software_device *device)
 {
     unsigned total = 0;
 
-    for (unsigned i = 0; i < OP_COUNT + 2; i++)
+    for (unsigned i = 0; i < OP_SLOTS; i++)
         total += atomic_load(&device->counts[i]);
     return total;
 }
@@ -361,7 +379,7 @@ unsigned software_opens(const struct software_device *device)
 
 void software_forget_counts(struct software_device *device)
 {
-    for (unsigned i = 0; i < OP_COUNT + 2; i++)
+    for (unsigned i = 0; i < OP_SLOTS; i++)
         atomic_store(&device->counts[i], 0);
     atomic_store(&device->opens, 0);
 }
@@ -373,6 +391,12 @@ void software_fail(struct software_device *device, uint32_t op, unsigned count, 
     fault->rc = rc;
     fault->executed = executed;
     atomic_store(&fault->left, count);
+}
+
+void software_before_bulk(struct software_device *device, void (*fn)(void *arg), void *arg)
+{
+    device->before_bulk_arg = arg;
+    device->before_bulk = fn;
 }
 
 void software_down(struct software_device *device)

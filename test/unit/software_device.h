@@ -39,6 +39,10 @@ unsigned software_total(const struct software_device *device);
 unsigned software_opens(const struct software_device *device);
 void software_forget_counts(struct software_device *device);
 
+/* Bulk work counts and fails as if it had this opcode. */
+enum { SOFTWARE_BULK = 0x10000 };
+/* Called once, before the next bulk work goes to the device. */
+void software_before_bulk(struct software_device *device, void (*fn)(void *arg), void *arg);
 /* The next count requests of an opcode end with rc, after they were executed or (lost) before. */
 void software_fail(struct software_device *device, uint32_t op, unsigned count, azihsm_rc rc, bool executed);
 /* As if the daemon had died: every handle is lost, opening fails with AZIHSM_E_NO_DEVICE until it is up again. */

@@ -199,6 +199,86 @@ static void test_reopen_refused(void **state)
     azihsm_key_free(key);
 }
 
+/* ---- bulk work ---- */
+
+static struct azihsm_key *new_bulk_key(void)
+{
+    const struct azihsm_key_spec spec = {.usage = AZIHSM_USAGE_DECRYPT};
+    struct azihsm_key *key;
+
+    OK(azihsm_key_generate_aes(client, AZIHSM_AES_SIZE_GCM_BULK256, &spec, &key, WHY));
+    return key;
+}
+
+static azihsm_rc gcm(struct azihsm_key *key, const uint8_t *in, uint8_t *out, size_t len)
+{
+    uint8_t iv[12] = {1}, tag[16];
+
+    return azihsm_key_aes_gcm(key, false, iv, (struct azihsm_bytes){0}, in, out, len, tag, NULL);
+}
+
+/* In place too: what never reached the device is repeated. */
+static void test_bulk_death(void **state)
+{
+    struct azihsm_key *key = new_bulk_key();
+    uint8_t data[100] = {0}, apart[100];
+
+    (void)state;
+    OK(gcm(key, data, apart, sizeof(data)));
+    software_down(device);
+    software_up(device);
+    OK(gcm(key, data, data, sizeof(data)));
+    assert_memory_equal(data, apart, sizeof(data)); /* once, not twice */
+    azihsm_key_free(key);
+}
+
+/* The input may be gone, so this operation fails; the next ones have a session that lives. */
+static void test_bulk_in_place(void **state)
+{
+    struct azihsm_key *key = new_bulk_key();
+    uint8_t data[100] = {0};
+
+    (void)state;
+    OK(gcm(key, data, data, sizeof(data)));
+    software_forget_counts(device);
+    software_fail(device, SOFTWARE_BULK, 1, AZIHSM_E_LOST, true);
+    assert_int_equal(gcm(key, data, data, sizeof(data)), AZIHSM_E_LOST);
+    assert_int_equal(software_count(device, SOFTWARE_BULK), 1);
+    OK(gcm(key, data, data, sizeof(data)));
+    assert_int_equal(software_opens(device), 1);
+    software_fail(device, SOFTWARE_BULK, 1, AZIHSM_E_ABORTED, true);
+    assert_int_equal(gcm(key, data, data, sizeof(data)), AZIHSM_E_ABORTED);
+    azihsm_key_free(key);
+}
+
+static void renew(void *key)
+{
+    emu_device_reset(software_emulator(device));
+    software_provision(device);
+    OK(judge_sign(key, WHY));
+}
+
+/* Its session was reopened meanwhile: what the device said was said of whatever key has the id now. */
+static void test_bulk_renewed(void **state)
+{
+    static const azihsm_rc verdicts[] = {AZIHSM_OK, AZIHSM_E_FAST_PATH, AZIHSM_STATUS_INVALID_KEY_TYPE};
+    struct azihsm_key *key = new_bulk_key(), *other = new_key();
+    uint8_t data[100] = {0}, out[100], want[100];
+
+    (void)state;
+    OK(gcm(key, data, want, sizeof(data)));
+    for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++) {
+        OK(judge_sign(other, WHY));
+        memset(out, 0, sizeof(out));
+        software_before_bulk(device, renew, other);
+        software_fail(device, SOFTWARE_BULK, 1, verdicts[i], false);
+        OK(gcm(key, data, out, sizeof(data)));
+        assert_memory_equal(out, want, sizeof(out));
+    }
+    azihsm_key_free(key);
+    azihsm_key_free(other);
+}
+
 /* ---- statuses that ask for something ---- */
 
 static void test_cures(void **state)
@@ -640,6 +720,9 @@ int main(void)
         TEST(test_unprovisioned_deadline),
         TEST(test_session_key),
         TEST(test_reopen_refused),
+        TEST(test_bulk_death),
+        TEST(test_bulk_in_place),
+        TEST(test_bulk_renewed),
         TEST(test_cures),
         TEST(test_final),
         TEST(test_creation_repeated),
