@@ -185,7 +185,8 @@ static azihsm_rc attempts(struct operation *operation, operation_fn *fn, void *a
         if (!again || operation->spec.hasty)
             return rc;
         when = wait ? clock_now() + wait_ns(waits++) : clock_now();
-        if (when >= operation->deadline_ns)
+        /* A last attempt without the time for an answer would only turn a cause that is known into an unknown one. */
+        if (when >= operation->deadline_ns - (wait ? (operation->deadline_ns - operation->started_ns) / 8 : 0))
             return rc;
         activity_event(ACTIVITY_REPEAT, 1);
         client_trace(operation->client, AZIHSM_TRACE_OP, "%s: %s, once more%s", azihsm_ddi_op_name(operation->spec.op),

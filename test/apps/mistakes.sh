@@ -287,7 +287,7 @@ mistake "a state directory that others may enter" "state directory /var/lib/azih
 rm -rf /var/lib/azihsm
 start_azihsmd --limits hardware -o key-scope=partition || exit 1
 mistake "a key of another device" "MaskedKeyDecodeFailed: the key file is damaged or was made by another device or partition; restore the key file, or the state directory it was made with (azihsm restore), or set 'partition'" $sign
-conf "s/^device = auto.*/device = auto\ntimeout = 500/"
+conf "s/^device = auto.*/device = auto\ntimeout = 3000/"
 fill() { for tag in $(seq 1 300); do generate -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -pkeyopt azihsm.input_key:$T/import.key -pkeyopt azihsm.tag:"$tag" -out $T/x.key || return 1; done; }
 software openssl genrsa -out $T/import.key 2048 2>/dev/null
 mistake "a device that is full" "the device's key memory is full; end programs that hold keys, delete named keys that nobody uses, or raise 'tables' in azihsmd.conf" fill
