@@ -85,13 +85,14 @@ azihsm_rc queue_ask(struct queue_device *device, enum queue_message_type ask, en
 
     message->type = (uint32_t)ask;
     pthread_mutex_lock(&device->asks);
-    if (device->asks_broken) {
-        rc = AZIHSM_E_UNSUPPORTED;
+    if (device->worn != 0) {
+        rc = AZIHSM_E_LOST;
     } else if (queue_message_send(device->socket, message, NULL, 0) != 1) {
         rc = AZIHSM_E_LOST;
     } else {
         rc = queue_message_await(device->socket, answer, deadline_ns, message, fds, &fd_count);
-        device->asks_broken = rc != AZIHSM_OK;
+        if (rc != AZIHSM_OK)
+            __atomic_store_n(&device->worn, 1, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&device->asks);
     if (rc == AZIHSM_OK && message->status != AZIHSM_OK)

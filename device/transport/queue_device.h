@@ -45,7 +45,7 @@ struct queue_device {
     uint32_t freed;       /* futex: counts releases while somebody waits */
     uint32_t waiters;     /* threads waiting for a slot */
     pthread_mutex_t asks; /* one question on the socket at a time */
-    bool asks_broken;     /* an answer is outstanding that nobody waits for */
+    uint32_t worn;        /* 1: an answer is outstanding that nobody waits for; no more requests */
     struct queue_request requests[QUEUE_SLOTS];
     pthread_mutex_t areas_lock; /* the busy flags */
     pthread_cond_t area_freed;
@@ -89,7 +89,8 @@ azihsm_rc queue_reset(struct azihsm_device *base, int64_t deadline_ns);
 /* From a welcomed connection; takes over socket and descriptors, whatever happens. */
 azihsm_rc queue_device_new(int socket, const struct queue_message *welcome, const int fds[2],
                            struct azihsm_device **out, struct azihsm_error *err);
-/* Sends a question and awaits its answer with one descriptor. */
+/* Sends a question and awaits its answer with one descriptor. An answer that is overdue, or is not one, wears the
+ * connection out: requests that run are served, others get AZIHSM_E_LOST. */
 azihsm_rc queue_ask(struct queue_device *device, enum queue_message_type ask, enum queue_message_type answer,
                     struct queue_message *message, int64_t deadline_ns, int *fd);
 

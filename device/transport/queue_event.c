@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
 
 enum { ASK_MS = 1000, ASIDE = 768 };
@@ -84,12 +83,13 @@ static bool event_make(struct queue_request *request)
     return false;
 }
 
-/* Takes back all notifications that are there. */
+/* Takes back all notifications that are there. Not by recv: what an older azihsmd gives is an eventfd. Neither waits.
+ */
 static void swallow(int fd)
 {
     uint8_t bytes[64];
 
-    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) == (ssize_t)sizeof(bytes))
+    while (read(fd, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes))
         ;
 }
 

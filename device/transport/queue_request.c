@@ -129,7 +129,7 @@ azihsm_rc queue_acquire(struct azihsm_device *base, int64_t deadline_ns, struct 
     azihsm_rc rc;
     int index;
 
-    if (__atomic_load_n(&device->lost, __ATOMIC_RELAXED) != 0)
+    if (__atomic_load_n(&device->lost, __ATOMIC_RELAXED) != 0 || __atomic_load_n(&device->worn, __ATOMIC_RELAXED) != 0)
         return AZIHSM_E_LOST;
     queue_reap_abandoned(device);
     index = claim_slot(device);

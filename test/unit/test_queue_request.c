@@ -3,7 +3,9 @@
 
 #include "transport/queue_device.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 
 static struct fake fake;
 
@@ -228,6 +230,68 @@ static void test_server_dies(void **state)
     fake_kill(&fake);
 }
 
+/*
+ * An answer that comes too late spoils the questions after it. The connection then takes no more requests, so that its
+ * user gets another; what runs is served.
+ */
+static void test_late_answer(void **state)
+{
+    uint8_t data[100] = {0};
+    struct azihsm_bulk bulk = {.key_id1 = 1, .src = data, .dst = data, .len = sizeof(data)};
+    struct azihsm_endpoint *endpoint;
+    struct azihsm_device *device, *other;
+    struct azihsm_request *running, *held;
+
+    (void)state;
+    fake_start_process(&fake);
+    endpoint = endpoint_to(&fake);
+    device = open_device(endpoint);
+    running = send_text(device, "S300", 60000, NULL);
+    assert_int_equal(azihsm_request_acquire(device, in_ms(20000), &held), AZIHSM_OK);
+    assert_int_equal(kill(fake.child, SIGSTOP), 0);
+    assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(50), NULL), AZIHSM_E_TIMEOUT);
+    assert_int_equal(kill(fake.child, SIGCONT), 0);
+    assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(20000), NULL), AZIHSM_E_LOST);
+    assert_int_equal(echo(device, "more", 20000), AZIHSM_E_LOST);
+    assert_int_equal(azihsm_request_event_fd(held), -1);
+    azihsm_request_release(held);
+    other = open_device(endpoint);
+    assert_int_equal(azihsm_device_bulk(other, &bulk, in_ms(20000), NULL), AZIHSM_OK);
+    azihsm_device_close(other);
+    assert_int_equal(azihsm_request_wait(running), AZIHSM_OK);
+    azihsm_request_release(running);
+    azihsm_device_close(device);
+    azihsm_endpoint_free(endpoint);
+    fake_kill(&fake);
+}
+
+/* An azihsmd from before the sockets gives an eventfd: what is in it must go, or its poller would spin. */
+static void test_event_of_old(void **state)
+{
+    const uint64_t one = 1;
+    struct azihsm_endpoint *endpoint;
+    struct azihsm_device *device;
+    struct azihsm_request *request;
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    (void)state;
+    fake_start(&fake);
+    endpoint = endpoint_to(&fake);
+    device = open_device(endpoint);
+    assert_int_equal(azihsm_request_acquire(device, in_ms(20000), &request), AZIHSM_OK);
+    assert_true(azihsm_request_event_fd(request) >= 0);
+    assert_true(dup3(fd, ((struct queue_request *)request)->notify_fd, O_CLOEXEC) >= 0);
+    assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+    assert_true(readable(fd, 0));
+    assert_true(azihsm_request_event_fd(request) >= 0);
+    assert_false(readable(fd, 0));
+    azihsm_request_release(request);
+    close(fd);
+    azihsm_device_close(device);
+    azihsm_endpoint_free(endpoint);
+    fake_stop(&fake);
+}
+
 /* A stop completes what was submitted, and tells the clients. */
 static void test_drain(void **state)
 {
@@ -260,6 +324,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_event_fd, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_event_fd_deadline, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_server_dies, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(test_late_answer, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(test_event_of_old, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_drain, set_up, tear_down),
 };
 
