@@ -73,12 +73,27 @@ void counters_note(struct counters *counters, uint32_t op, enum azihsm_activity 
     latency_note(&counters->activities[shard][activity], error, ns);
 }
 
+static bool unassigned(size_t row)
+{
+    return strcmp(counters_row_name(row), "?") == 0;
+}
+
+static void sum_row(const struct counters *counters, size_t row, struct azihsm_latency *sum)
+{
+    for (unsigned shard = 0; shard < LATENCY_SHARDS; shard++)
+        latency_sum(&counters->ops[shard][row], sum);
+}
+
+/* Opcodes that nobody assigned are told as one, whatever any client may try: a reply has room for those with a name. */
 bool counters_next(const struct counters *counters, size_t *cursor, struct counter_view *out)
 {
     for (; *cursor < ROW_COUNT; ++*cursor) {
         out->latency = (struct azihsm_latency){0};
-        for (unsigned shard = 0; shard < LATENCY_SHARDS; shard++)
-            latency_sum(&counters->ops[shard][*cursor], &out->latency);
+        if (!unassigned(*cursor))
+            sum_row(counters, *cursor, &out->latency);
+        for (size_t row = 0; *cursor == ROW_UNKNOWN && row < ROW_UNKNOWN; row++)
+            if (unassigned(row))
+                sum_row(counters, row, &out->latency);
         if (out->latency.operations == 0)
             continue;
         out->name = counters_row_name(*cursor);

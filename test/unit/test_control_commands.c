@@ -155,6 +155,29 @@ static bool metrics_have(const char *line, struct fixture *fixture)
     return found;
 }
 
+/* Whatever numbers a client tries, those that nobody assigned are one row: a reply must hold all there can be. */
+static void unassigned_opcodes_are_one_row(void **state)
+{
+    struct counters *counters = counters_new();
+    struct counter_view view;
+    unsigned noted = 0, unknown = 0, rows = 0;
+    uint64_t told = 0;
+
+    (void)state;
+    assert_non_null(counters);
+    for (uint32_t op = 900; op < 1300; op++, noted++)
+        counters_note(counters, op, AZIHSM_ACTIVITY_OTHER, false, 1000);
+    for (size_t cursor = 0; counters_next(counters, &cursor, &view); rows++) {
+        assert_string_not_equal(view.name, "?");
+        unknown += strcmp(view.name, "Unknown") == 0;
+        told += view.latency.operations;
+    }
+    assert_int_equal(unknown, 1);
+    assert_int_equal(told, noted);
+    assert_true(rows < 60);
+    counters_free(counters);
+}
+
 static void tells_status_counters_and_metrics(void **state)
 {
     struct fixture *fixture = *state;
@@ -280,6 +303,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(answers_rubbish),
         TEST(names_an_unknown_partition),
+        cmocka_unit_test(unassigned_opcodes_are_one_row),
         TEST(tells_status_counters_and_metrics),
         TEST(failures_come_as_ordered),
         TEST(resets_before_the_nth_command),
