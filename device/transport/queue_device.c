@@ -91,7 +91,7 @@ azihsm_rc queue_ask(struct queue_device *device, enum queue_message_type ask, en
         rc = AZIHSM_E_LOST;
     } else {
         rc = queue_message_await(device->socket, answer, deadline_ns, message, fds, &fd_count);
-        if (rc != AZIHSM_OK)
+        if (rc != AZIHSM_OK && rc != AZIHSM_E_NO_MEMORY)
             __atomic_store_n(&device->worn, 1, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&device->asks);

@@ -90,7 +90,8 @@ azihsm_rc queue_reset(struct azihsm_device *base, int64_t deadline_ns);
 azihsm_rc queue_device_new(int socket, const struct queue_message *welcome, const int fds[2],
                            struct azihsm_device **out, struct azihsm_error *err);
 /* Sends a question and awaits its answer with one descriptor. An answer that is overdue, or is not one, wears the
- * connection out: requests that run are served, others get AZIHSM_E_LOST. */
+ * connection out: requests that run are served, others get AZIHSM_E_LOST. AZIHSM_E_NO_MEMORY: the answer came, but
+ * there was no room for its descriptor, which harms nothing else. */
 azihsm_rc queue_ask(struct queue_device *device, enum queue_message_type ask, enum queue_message_type answer,
                     struct queue_message *message, int64_t deadline_ns, int *fd);
 

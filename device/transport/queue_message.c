@@ -88,7 +88,11 @@ int queue_message_receive(int socket, struct queue_message *message, int *fds, s
         message->magic != QUEUE_MAGIC) {
         queue_close_fds(fds, *fd_count);
         *fd_count = 0;
-        errno = got == 0 ? ECONNRESET : EPROTO;
+        /* a message that came whole, but for descriptors that this process has no room for */
+        if (got == (ssize_t)sizeof(*message) && (header.msg_flags & MSG_CTRUNC) != 0 && message->magic == QUEUE_MAGIC)
+            errno = EMFILE;
+        else
+            errno = got == 0 ? ECONNRESET : EPROTO;
         return -1;
     }
     return 1;
@@ -109,7 +113,7 @@ azihsm_rc queue_message_await(int socket, enum queue_message_type type, int64_t 
             return AZIHSM_E_PROTOCOL;
         }
         if (got < 0)
-            return errno == EPROTO ? AZIHSM_E_PROTOCOL : AZIHSM_E_LOST;
+            return errno == EPROTO ? AZIHSM_E_PROTOCOL : errno == EMFILE ? AZIHSM_E_NO_MEMORY : AZIHSM_E_LOST;
         if (clock_now() >= deadline_ns)
             return AZIHSM_E_TIMEOUT;
         poll(&event, 1, clock_poll_ms(deadline_ns, 1000));
