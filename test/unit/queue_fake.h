@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/prctl.h>
 
 #include <cmocka.h>
 
@@ -205,6 +206,7 @@ static inline void fake_start_process(struct fake *fake)
     fake->child = fork();
     assert_true(fake->child >= 0);
     if (fake->child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
         fake_run(fake);
         for (;;)
             pause();

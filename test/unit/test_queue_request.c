@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 
 static struct fake fake;
 
@@ -241,6 +242,7 @@ static void test_late_answer(void **state)
     struct azihsm_endpoint *endpoint;
     struct azihsm_device *device, *other;
     struct azihsm_request *running, *held;
+    int status;
 
     (void)state;
     fake_start_process(&fake);
@@ -249,6 +251,7 @@ static void test_late_answer(void **state)
     running = send_text(device, "S300", 60000, NULL);
     assert_int_equal(azihsm_request_acquire(device, in_ms(20000), &held), AZIHSM_OK);
     assert_int_equal(kill(fake.child, SIGSTOP), 0);
+    assert_int_equal(waitpid(fake.child, &status, WUNTRACED), fake.child); /* it stands still now */
     assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(50), NULL), AZIHSM_E_TIMEOUT);
     assert_int_equal(kill(fake.child, SIGCONT), 0);
     assert_int_equal(azihsm_device_bulk(device, &bulk, in_ms(20000), NULL), AZIHSM_E_LOST);
