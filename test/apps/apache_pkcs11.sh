@@ -25,11 +25,7 @@ before=$(signatures)
 check "apache2 starts" httpd -k start
 wait_for 10 port_open 8545
 check "the children run as www-data" wait_for 10 bash -c "test \$(pgrep -u www-data -x apache2 | wc -l) -ge 2"
-check "TLS 1.3, ECDSA: 200 handshakes, 8 at a time" load 8545 -n 200 -c 8 -v 1.3 -g ECDSA+SHA256 -r
-check "TLS 1.2, ECDSA: 100 handshakes" load 8545 -n 100 -c 8 -v 1.2 -C ECDHE-ECDSA-AES128-GCM-SHA256
-check "TLS 1.3, RSA-PSS: 100 handshakes" load 8545 -n 100 -c 8 -v 1.3 -g RSA-PSS+SHA256
-check "TLS 1.2, RSA PKCS#1: 50 handshakes" load 8545 -n 50 -c 8 -v 1.2 -g RSA+SHA256 -C ECDHE-RSA-AES128-GCM-SHA256
-check "one signature of the device for every handshake" test $(($(signatures) - before)) -eq 450
+every_handshake 8545 "$before"
 
 (load 8545 -s 4 -c 6 -v 1.3 >$T/reload.log 2>&1; echo $? >$T/reload.status) &
 load=$!

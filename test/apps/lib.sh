@@ -78,3 +78,13 @@ make_tls() {
 }
 # load PORT [tlsload arguments...]: full handshakes, every one must succeed.
 load() { local port=$1; shift; software "$tools/tlsload" -p "$port" -f /etc/azihsm/tls/ca.crt "$@"; }
+# every_handshake PORT SIGNATURES: a server with an EC and an RSA key of the device signs in every way, once a handshake; SIGNATURES is what
+# the device had counted before the server was started.
+every_handshake() {
+    local port=$1 before=$2
+    check "TLS 1.3, ECDSA: 200 handshakes, 8 at a time" load "$port" -n 200 -c 8 -v 1.3 -g ECDSA+SHA256 -r
+    check "TLS 1.2, ECDSA: 100 handshakes" load "$port" -n 100 -c 8 -v 1.2 -C ECDHE-ECDSA-AES128-GCM-SHA256
+    check "TLS 1.3, RSA-PSS: 100 handshakes" load "$port" -n 100 -c 8 -v 1.3 -g RSA-PSS+SHA256
+    check "TLS 1.2, RSA PKCS#1: 50 handshakes" load "$port" -n 50 -c 8 -v 1.2 -g RSA+SHA256 -C ECDHE-RSA-AES128-GCM-SHA256
+    check "one signature of the device for every handshake" test $(($(signatures) - before)) -eq 450
+}
